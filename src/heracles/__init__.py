@@ -1,0 +1,1 @@
+"""Background jobs on Redis Streams or one SQLite file."""

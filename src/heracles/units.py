@@ -1,0 +1,113 @@
+"""Time and ids: epoch milliseconds, ISO 8601 as the wire format has it, time-ordered identifiers."""
+
+import os
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from random import SystemRandom
+
+from heracles.errors import OptionError
+
+# In ASCII order, so that ids sort as their numbers do.
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# 62**7 ms last until the year 2081.
+TIME_DIGITS = 7
+# 62**9 is about 2**53: two processes that start an id in the same millisecond collide once in 10**16 times.
+RANDOM_DIGITS = 9
+RANDOM_SPAN = 62**RANDOM_DIGITS
+JOB_PREFIX = "job_"
+DISPATCH_PREFIX = "dispatch_"
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ONE_MS = timedelta(milliseconds=1)
+ONE_SECOND = timedelta(seconds=1)
+
+
+def now_ms() -> int:
+    """This machine's clock in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def base62(number: int, digits: int) -> str:
+    """``number`` in base 62, exactly ``digits`` long; higher digits are dropped."""
+    out: list[str] = []
+    for _ in range(digits):
+        number, rest = divmod(number, 62)
+        out.append(ALPHABET[rest])
+    return "".join(reversed(out))
+
+
+class IdSource:
+    """Makes the shared part X of ``job_X`` and ``dispatch_X``: 16 characters, rising within a process, thread-safe."""
+
+    def __init__(self) -> None:
+        self._random = SystemRandom()
+        self._reset()
+        # A child that went on counting where its parent stood would make its parent's ids again.
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._ms = 0
+        self._time = ""
+        self._next = 0
+
+    def __call__(self) -> str:
+        """The next one."""
+        ms = now_ms()
+        with self._lock:
+            # A clock that was set back, or a full millisecond, goes on counting from where it was.
+            if ms > self._ms:
+                self._start(ms)
+            elif self._next >= RANDOM_SPAN:
+                self._start(self._ms + 1)
+            number, self._next = self._next, self._next + 1
+            return self._time + base62(number, RANDOM_DIGITS)
+
+    def _start(self, ms: int) -> None:
+        self._ms, self._time = ms, base62(ms, TIME_DIGITS)
+        self._next = self._random.randrange(RANDOM_SPAN // 2)
+
+
+new_id = IdSource()
+
+
+def to_datetime(ms: int | None) -> datetime | None:
+    """Epoch milliseconds as an aware UTC datetime."""
+    return None if ms is None else EPOCH + timedelta(milliseconds=ms)
+
+
+def from_datetime(value: datetime) -> int:
+    """An aware datetime in epoch milliseconds, rounded up, so that nothing starts before it.
+
+    Raises:
+        OptionError: the datetime has no time zone.
+    """
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise OptionError(f"{value!r} has no time zone: use datetime.now(UTC) or give it a tzinfo")
+    return -((EPOCH - value) // ONE_MS)
+
+
+def to_iso(ms: int) -> str:
+    """Epoch milliseconds as ISO 8601 in UTC with milliseconds and ``Z``."""
+    return (EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def from_iso(text: str) -> int:
+    """ISO 8601 with a zone to epoch milliseconds.
+
+    Raises:
+        ValueError: not an ISO 8601 time, or one without a zone.
+    """
+    return from_datetime(datetime.fromisoformat(text))
+
+
+def milliseconds(value: int | float | timedelta) -> int:
+    """A plain number of milliseconds, or a timedelta, in whole milliseconds, rounded up."""
+    return -(-value // ONE_MS) if isinstance(value, timedelta) else -int(-value // 1)
+
+
+def seconds(value: int | float | timedelta) -> float:
+    """A plain number of seconds, or a timedelta, in seconds."""
+    return value / ONE_SECOND if isinstance(value, timedelta) else float(value)
