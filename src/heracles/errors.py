@@ -6,11 +6,13 @@ HeraclesError
 ├── ArgumentsError              arguments do not bind, do not fit their annotations, or cannot be encoded
 ├── OptionError                 an option, id, name or configuration value is not allowed (also a ValueError)
 ├── PayloadTooLargeError        the encoded arguments are over ``max_payload_bytes``
+├── ResultError                 what a job returned cannot be encoded, or is over ``max_result_bytes``
 ├── QueueDrainingError          the queue takes no new dispatches until ``resume()``
 ├── JobNotFoundError            the record of a job is gone or never existed (also a LookupError)
 ├── JobFailedError              ``handle.result()``: the job ended FAILED
 ├── JobCancelledError           ``handle.result()``: the job ended CANCELLED
 ├── ResultTimeoutError          ``handle.result()`` or ``queue.drain()`` took too long (also a TimeoutError)
+├── RunningLoopError            a sync call where an event loop runs, which has the awaited form (also a RuntimeError)
 ├── ConfigurationError          a configuration file, URL or connection name cannot be used
 └── TransportError              the store did not do what was asked
     └── TransportUnavailableError   it could not be reached, or not in time: trying again may help
@@ -45,6 +47,10 @@ class PayloadTooLargeError(HeraclesError):
     """The encoded arguments exceed the transport's ``max_payload_bytes``."""
 
 
+class ResultError(HeraclesError):
+    """What a job returned cannot be encoded, or is larger than ``max_result_bytes``: the job fails with this error."""
+
+
 class QueueDrainingError(HeraclesError):
     """The queue is draining and takes no new dispatches until it is resumed."""
 
@@ -73,6 +79,10 @@ class JobCancelledError(HeraclesError):
 
 class ResultTimeoutError(HeraclesError, TimeoutError):
     """What was waited for did not happen within the time given; it may still happen later."""
+
+
+class RunningLoopError(HeraclesError, RuntimeError):
+    """A method of ``queue.sync`` was called in a thread whose event loop is running: await the queue's own method."""
 
 
 class ConfigurationError(HeraclesError):
