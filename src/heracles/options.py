@@ -39,6 +39,8 @@ class Scope(enum.Enum):
     SQLITE = "SqliteTransport"
     WORK = "heracles work"
     CLEANUP = "heracles cleanup"
+    LIST = "heracles list"
+    STATUS = "heracles status"
 
 
 #: The largest number of milliseconds or seconds: about 10 years, far below where any store's numbers end.
@@ -116,6 +118,8 @@ class Option(Value, frozen=True, kw_only=True):
 
 
 _EVERY_TRANSPORT = (Scope.REDIS, Scope.SQLITE)
+#: The commands that read an app and look at a store.
+_EVERY_COMMAND = (Scope.WORK, Scope.CLEANUP, Scope.LIST, Scope.STATUS)
 #: What a key prefix or a consumer name may be: they become parts of keys, and braces would move a key's cluster slot.
 _KEY_PART = r"[^\s{}*?\[\]\\\x00-\x1f\x7f]{1,256}"
 _KEY_RULE = "1 to 256 characters without white space, control characters and any of {}*?[]\\"
@@ -170,11 +174,11 @@ _ALL = (
     ),
     # ---- transports
     _option(
-        "connection", Unit.TEXT, Scope.REDIS, Scope.WORK, default="default",
+        "connection", Unit.TEXT, Scope.REDIS, *_EVERY_COMMAND, default="default",
         flags=("--redis",), config_key="redis", help="the name of a registered Redis connection",
     ),
     _option(
-        "key_prefix", Unit.TEXT, Scope.REDIS, Scope.WORK, default="elysium:heracles",
+        "key_prefix", Unit.TEXT, Scope.REDIS, *_EVERY_COMMAND, default="elysium:heracles",
         pattern=_KEY_PART, rule=_KEY_RULE, flags=("--key-prefix", "--keyprefix"), config_key="keyPrefix",
         help="what all keys in Redis begin with",
     ),
@@ -235,8 +239,8 @@ _ALL = (
     # ---- the command line alone
     _option("id", Unit.TEXT, Scope.WORK, pattern=_KEY_PART, rule=_KEY_RULE, flags=("--id",), config_key="id",
             help="the worker's name"),
-    _option("queues", Unit.TEXT, Scope.WORK, Scope.CLEANUP, default="default", flags=("--queues",), config_key="queues",
-            help="the queues it serves, separated by commas"),
+    _option("queues", Unit.TEXT, Scope.WORK, Scope.CLEANUP, Scope.STATUS, default="default", flags=("--queues",),
+            config_key="queues", help="queue names, separated by commas"),
     _option("processes", Unit.COUNT, Scope.WORK, default=1, minimum=1, maximum=1024, flags=("--processes",),
             config_key="processes", help="how many worker processes; their ids get .1, .2, …"),
     _option("shutdown_timeout", Unit.MS, Scope.WORK, flags=("--shutdown-timeout",), config_key="shutdownTimeout",
@@ -245,15 +249,26 @@ _ALL = (
             config_key="waitForStore", help="wait for a store that is away at the start, instead of exiting with 1"),
     _option("log_format", Unit.CHOICE, Scope.WORK, default="text", choices=("text", "json"), flags=("--log-format",),
             config_key="logFormat", help="how log lines look"),
-    _option("app", Unit.TEXT, Scope.WORK, flags=("--app",), config_key="app",
+    _option("log_level", Unit.CHOICE, Scope.WORK, default="info", choices=("debug", "info", "warning", "error"),
+            flags=("--log-level",), config_key="logLevel", help="the least severe log lines shown"),
+    _option("app", Unit.TEXT, *_EVERY_COMMAND, flags=("--app",), config_key="app",
             help="the module that registers the jobs"),
-    _option("url", Unit.TEXT, Scope.WORK, flags=("--url",), config_key="url",
+    _option("url", Unit.TEXT, *_EVERY_COMMAND, flags=("--url",), config_key="url",
             help="the store: redis://…, rediss://…, redis+sentinel://…, redis+cluster://…, sqlite:///…"),
-    _option("config", Unit.TEXT, Scope.WORK, flags=("--config",), help="a configuration file, JSON or TOML"),
+    _option("config", Unit.TEXT, *_EVERY_COMMAND, flags=("--config",), help="a configuration file, JSON or TOML"),
     _option("retention", Unit.SECONDS, Scope.CLEANUP, default=3600, flags=("--retention",),
             help="jobs finished longer ago than this are removed"),
     _option("max", Unit.COUNT, Scope.CLEANUP, default=1000, flags=("--max",),
             help="finished entries kept per queue"),
+    _option("status_only", Unit.FLAG, Scope.CLEANUP, default=False, flags=("--status-only",),
+            help="remove status records only, keep entries"),
+    _option("dry_run", Unit.FLAG, Scope.CLEANUP, default=False, flags=("--dry-run",),
+            help="print the same report, remove nothing"),
+    _option("all", Unit.FLAG, Scope.CLEANUP, default=False, flags=("--all",),
+            help="remove every entry and record; running jobs are cancelled"),
+    _option("yes", Unit.FLAG, Scope.CLEANUP, default=False, flags=("--yes",),
+            help="with --all: do not ask first"),
+    _option("json", Unit.FLAG, Scope.STATUS, default=False, flags=("--json",), help="print one JSON object"),
 )  # fmt: skip
 
 OPTIONS: Mapping[str, Option] = {option.name: option for option in _ALL}

@@ -15,7 +15,7 @@ Rules that hold for every verb:
   events, indexes. A final status never changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from heracles.model import (
@@ -47,6 +47,14 @@ class Listener(Protocol):
         """The hints that came since the last call; waits for one up to the time given, else returns none.
 
         Survives outages of its store by itself: then it just waits.
+        """
+        ...
+
+    def want(self, queues: Collection[str]) -> None:
+        """The queues whose WORK hints are wanted from now on; at first all are.
+
+        A WORK hint for another one is handed on to a listener that may want it, so that a worker that is busy keeps
+        no job from one that is free. CANCEL hints come in any case. Called often, never waits.
         """
         ...
 
