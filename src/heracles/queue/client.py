@@ -1,0 +1,84 @@
+"""One queue's calls of its transport."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from heracles.batching import Coalescer
+from heracles.model import Change, Envelope, Stored
+from heracles.queue.follow import follow
+from heracles.queue.repeat import repeated
+from heracles.queue.settings import QueueSettings
+from heracles.queue.watcher import Watcher
+from heracles.transport import Transport
+
+T = TypeVar("T")
+
+#: Dispatches in one call of the transport. A call has a time limit, which no number of jobs may outgrow.
+MOST_AT_ONCE = 1000
+#: Single dispatches that wait for the call under way to end. A caller beyond them waits before it adds its own.
+LONGEST_BACKLOG = 10_000
+
+
+class QueueClient:
+    """Repeats calls while the store is away, joins dispatches, and keeps for each event loop what belongs to it."""
+
+    def __init__(self, name: str, settings: QueueSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopPart] = {}
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The transport's limit for one dispatch."""
+        return self.settings.transport.settings.max_payload_bytes
+
+    async def call(self, verb: Callable[[Transport], Awaitable[T]]) -> T:
+        """Call the transport; while the store is away, again and again for up to ``dispatch_timeout``."""
+        return await repeated(verb, self._transport)
+
+    async def store(self, envelopes: Sequence[Envelope]) -> list[Stored]:
+        """Dispatch these, one call after the other, one answer an item, in order."""
+        answers: list[Stored] = []
+        for start in range(0, len(envelopes), MOST_AT_ONCE):
+            answers += await self._enqueue(envelopes[start : start + MOST_AT_ONCE])
+        return answers
+
+    async def store_joined(self, envelope: Envelope) -> Stored:
+        """Dispatch this one, together with what other tasks of this event loop dispatch meanwhile."""
+        return await self._here().dispatches.submit(envelope)
+
+    def follow(self) -> AsyncGenerator[Sequence[Change], None]:
+        """The status changes from the first iteration on."""
+        return follow(self.name, self._transport)
+
+    @property
+    def watcher(self) -> Watcher:
+        """Tells of the ends of jobs, on this event loop."""
+        return self._here().watcher
+
+    def _transport(self) -> Transport:
+        return self.settings.transport
+
+    async def _enqueue(self, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
+        return await self.call(lambda transport: transport.enqueue(self.name, envelopes))
+
+    def _here(self) -> "_LoopPart":
+        loop = asyncio.get_running_loop()
+        part = self._loops.get(loop)
+        if part is None:
+            for closed in [known for known in list(self._loops) if known.is_closed()]:
+                self._loops.pop(closed, None)
+            part = self._loops[loop] = _LoopPart(
+                dispatches=Coalescer(self._enqueue, most=MOST_AT_ONCE, backlog=LONGEST_BACKLOG),
+                watcher=Watcher(self.name, self.follow),
+            )
+        return part
+
+
+class _LoopPart:
+    """What one event loop has for itself."""
+
+    def __init__(self, dispatches: Coalescer[Envelope, Stored], watcher: Watcher) -> None:
+        self.dispatches = dispatches
+        self.watcher = watcher
