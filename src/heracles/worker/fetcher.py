@@ -1,0 +1,158 @@
+"""The exchange with the store, one loop a queue: reports go, started jobs come."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from heracles.errors import TransportError, TransportUnavailableError
+from heracles.model import Delivery, Exchange, Session, Value
+from heracles.transport import Transport
+from heracles.worker.health import StoreHealth, pause_s
+from heracles.worker.held import HeldJobs
+from heracles.worker.lane import Lane, Pending
+
+logger = logging.getLogger("heracles.worker")
+
+#: Seconds to wait when the store says that jobs are ready and yet starts none: no busy loop whatever its reason.
+NOTHING_STARTED_PAUSE_S = 0.02
+
+
+class _Asked(Value, frozen=True, kw_only=True):
+    """For what the store was asked, and when."""
+
+    slots: int
+    suspects: bool
+    sent_at: float
+    """By time.monotonic(), before the call: leases are counted from here."""
+
+
+class Fetcher:
+    """One call at a time: what comes meanwhile goes with the next one. A call that failed is made again."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        transport: Transport,
+        session: Session,
+        held: HeldJobs,
+        health: StoreHealth,
+        has_asked: Callable[[], None],
+    ) -> None:
+        self._lane = lane
+        self._transport = transport
+        self._session = session
+        self._held = held
+        self._health = health
+        self._has_asked = has_asked
+        self._lease_s = transport.settings.lease_ms / 1000
+        self._poll_s = transport.settings.poll_interval_ms / 1000
+        self._failures = 0
+        #: A call that failed may have started jobs all the same: they have to be asked for before anything else.
+        self._unsure: _Asked | None = None
+
+    async def run(self) -> None:
+        """Until the lane is closed and done."""
+        while self._unsure is not None or not self._lane.is_done:
+            if self._unsure is None:
+                await self._lane.until_reason()
+            try:
+                await self._ask()
+                self._has_asked()
+            except TransportError as error:
+                await self._failed(error)
+            except Exception as error:  # the loop has to survive; a transport should raise nothing else
+                logger.exception("unexpected error in the exchange of queue %s", self._lane.queue)
+                await self._failed(error)
+
+    async def _ask(self) -> None:
+        if self._unsure is not None:
+            await self._recover(self._unsure)
+        reports = self._lane.take_reports()
+        asked = self._take()
+        if not reports and not asked.slots:
+            return
+        try:
+            answer = await self._exchange(reports, asked)
+        except BaseException:
+            self._lane.put_back(reports)
+            self._unsure = asked if asked.slots else None
+            raise
+        self._answered()
+        for pending, verdict in zip(reports, answer.verdicts, strict=True):
+            self._lane.settle(pending, verdict)
+        if asked.slots:
+            self._begin(answer.started, asked)
+            self._plan_next_look(answer)
+
+    async def _exchange(self, reports: Sequence[Pending], asked: _Asked) -> Exchange:
+        return await self._transport.exchange(
+            self._lane.queue,
+            self._session,
+            [pending.report for pending in reports],
+            asked.slots,
+            suspects=asked.suspects,
+            pause_on_error=self._lane.settings.pause_on_error,
+        )
+
+    def _take(self) -> _Asked:
+        slots = self._lane.take_slots()
+        return _Asked(slots=slots, suspects=slots > 0 and self._lane.suspects.ask(), sent_at=time.monotonic())
+
+    def _begin(self, started: Sequence[Delivery], asked: _Asked, *, is_late: bool = False) -> None:
+        """Run what came, and give back the slots that were taken for more."""
+        lease_until = asked.sent_at + self._lease_s
+        for delivery in started:
+            if is_late:
+                # Too little is left of the lease to begin with: started anew it gets a whole one.
+                self._lane.return_unstarted(delivery, lease_until)
+            else:
+                self._lane.begin(delivery, lease_until)
+        if asked.suspects:
+            self._lane.suspects.answered()
+        self._lane.return_slots(asked.slots - len(started))
+
+    def _plan_next_look(self, answer: Exchange) -> None:
+        self._lane.look_within(self._poll_s * random.uniform(0.75, 1.0))
+        if answer.next_due_ms is None or answer.paused:
+            return
+        if answer.next_due_ms > 0 or answer.started:
+            self._lane.look_within(answer.next_due_ms / 1000)
+        else:
+            self._lane.look_within(NOTHING_STARTED_PAUSE_S)
+
+    async def _recover(self, asked: _Asked) -> None:
+        """Get what a call whose answer was lost had started."""
+        held = [job.named() for job in self._held.all() if job.queue == self._lane.queue]
+        started = await self._transport.recover(self._lane.queue, self._session, held)
+        self._unsure = None
+        self._begin(started, asked, is_late=time.monotonic() > asked.sent_at + self._lease_s / 2)
+        self._lane.look()
+
+    def _answered(self) -> None:
+        self._failures = 0
+        self._health.answered(self._lane.queue)
+
+    async def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        self._health.failed(self._lane.queue, error)
+        self._let_go(is_refused=not isinstance(error, TransportUnavailableError))
+        await asyncio.sleep(pause_s(self._failures))
+
+    def _let_go(self, *, is_refused: bool) -> None:
+        """A store that is away may take a report after the lease too, as long as nobody else has reclaimed the job.
+
+        One that refuses it, or a worker that wants to end, waits no longer than the lease.
+        """
+        if not (is_refused or self._lane.is_closed):
+            return
+        now = time.monotonic()
+        reports = self._lane.take_reports()
+        self._lane.put_back([pending for pending in reports if pending.job.lease_until > now])
+        for pending in reports:
+            if pending.job.lease_until <= now:
+                self._lane.give_up(pending)
+        if self._lane.is_closed and self._unsure is not None and self._unsure.sent_at + self._lease_s <= now:
+            self._begin((), self._unsure)
+            self._unsure = None

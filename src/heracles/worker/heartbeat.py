@@ -1,0 +1,106 @@
+"""Heartbeats: they keep a worker's record and the leases of what it holds, and bring what it has to let go."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from heracles.errors import TransportError
+from heracles.model import Held, Session
+from heracles.transport import Transport
+from heracles.worker.health import StoreHealth, pause_s
+from heracles.worker.held import HeldJob, HeldJobs, Stop
+
+logger = logging.getLogger("heracles.worker")
+
+#: Seconds between heartbeats at most: a worker's record lives for 60 after the last one.
+LONGEST_INTERVAL_S = 15.0
+RUNNING = "running"
+STOPPING = "stopping"
+
+#: Have that job's code end; callable from any thread.
+StopJob = Callable[[HeldJob, Stop], None]
+
+
+class Heartbeat:
+    """Beats every third of a lease, and at once when there is something to ask or tell."""
+
+    def __init__(
+        self, transport: Transport, session: Session, held: HeldJobs, health: StoreHealth, stop_job: StopJob
+    ) -> None:
+        self._transport = transport
+        self._session = session
+        self._held = held
+        self._health = health
+        self._stop_job = stop_job
+        self._lease_s = transport.settings.lease_ms / 1000
+        self._interval_s = min(self._lease_s / 3, LONGEST_INTERVAL_S)
+        self._wanted = asyncio.Event()
+        self._is_closed = False
+        self._failures = 0
+        #: What the worker's record says; from any thread.
+        self.queues: tuple[str, ...] = ()
+        self.status = RUNNING
+
+    async def run(self) -> None:
+        """Until closed."""
+        while not self._is_closed:
+            self._wanted.clear()
+            pause = await self._try()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+
+    def soon(self) -> None:
+        """Beat now."""
+        self._wanted.set()
+
+    def close(self) -> None:
+        """Beat no more; a call under way ends first."""
+        self._is_closed = True
+        self._wanted.set()
+
+    async def beat(self) -> None:
+        """One call."""
+        # Before the call: the store may count the lease from then on.
+        sent_at = time.monotonic()
+        jobs = self._held.renewable()
+        answer = await self._transport.beat(self._session, self.queues, self.status, [job.named() for job in jobs])
+        lost = _keys(answer.lost)
+        for job in jobs:
+            if job.key in lost:
+                self._lose(job)
+            else:
+                job.lease_until = max(job.lease_until, sent_at + self._lease_s)
+        for key in _keys(answer.cancelled):
+            job_or_none = self._held.get(key)
+            if job_or_none is not None:
+                self._stop_job(job_or_none, Stop.CANCELLED)
+
+    def _lose(self, job: HeldJob) -> None:
+        job.is_lost = True
+        # One that has ended may be unknown to the store because its report has just been taken.
+        if not job.ended:
+            logger.warning("%s is stopped: it is no longer this worker's", job)
+            self._stop_job(job, Stop.LOST)
+
+    async def _try(self) -> float:
+        """Beat; how long to wait then."""
+        try:
+            await self.beat()
+        except TransportError as error:
+            self._health.failed("heartbeat", error)
+        except Exception as error:  # the loop has to survive; a transport should raise nothing else
+            logger.exception("unexpected error in a heartbeat")
+            self._health.failed("heartbeat", error)
+        else:
+            self._failures = 0
+            self._health.answered("heartbeat")
+            return self._interval_s
+        self._failures += 1
+        return pause_s(self._failures, min(self._interval_s, 1.0))
+
+
+def _keys(jobs: Iterable[Held]) -> set[tuple[str, str, int]]:
+    return {(job.queue, job.dispatch_id, job.token) for job in jobs}

@@ -1,0 +1,103 @@
+"""What the store lets a worker know between two looks: that there may be jobs, that one may have been cancelled."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from heracles.model import Session, Signal, SignalKind
+from heracles.transport import Listener, Transport
+from heracles.worker.health import pause_s
+from heracles.worker.held import HeldJobs
+from heracles.worker.lane import Lane
+
+logger = logging.getLogger("heracles.worker")
+
+#: Milliseconds that one wait may take; hints come at once, so this only bounds how long a lost one stays unnoticed.
+WAIT_MS = 5_000
+
+
+class Hints:
+    """Wakes lanes. A hint is never more than a reason to ask the store."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        session: Session,
+        lanes: Mapping[str, Lane],
+        held: HeldJobs,
+        ask_about_held: Callable[[], None],
+    ) -> None:
+        self._transport = transport
+        self._session = session
+        self._lanes = lanes
+        self._held = held
+        self._ask_about_held = ask_about_held
+        self._listener: Listener | None = None
+        self._wanted: frozenset[str] = frozenset()
+        self._is_closed = False
+        self._has_queues = asyncio.Event()
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Until closed."""
+        while not self._is_closed:
+            await self._has_queues.wait()
+            try:
+                await self._listen()
+            except Exception:  # the loop has to survive; a listener should raise nothing
+                self._failures += 1
+                logger.exception("unexpected error while listening")
+                await asyncio.sleep(pause_s(self._failures))
+
+    async def listen_anew(self) -> None:
+        """The queues have changed."""
+        self._has_queues.set()
+        await self._drop()
+
+    async def close(self) -> None:
+        """Listen no more."""
+        self._is_closed = True
+        await self.listen_anew()
+
+    def update(self) -> None:
+        """Slots were taken or given back: hints of work that could not be taken on belong to other workers."""
+        wanted = frozenset(queue for queue, lane in self._lanes.items() if lane.has_room)
+        if wanted != self._wanted and self._listener is not None:
+            self._wanted = wanted
+            self._listener.want(wanted)
+
+    async def _listen(self) -> None:
+        if self._is_closed:
+            return
+        self._listener = listener = self._transport.listen(self._session, tuple(self._lanes))
+        self._wanted = frozenset(self._lanes)
+        self.update()
+        # What was told before is not told again.
+        for lane in self._lanes.values():
+            lane.look()
+        try:
+            while self._listener is listener:
+                for signal in await listener.wait(WAIT_MS):
+                    self._heed(signal)
+                self._failures = 0
+        finally:
+            await listener.close()
+
+    async def _drop(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.close()
+
+    def _heed(self, signal: Signal) -> None:
+        if signal.kind is SignalKind.WORK:
+            lane = self._lanes.get(signal.queue)
+            if lane is not None:
+                lane.look()
+        elif not signal.dispatch_id or self._holds(signal):
+            self._ask_about_held()
+
+    def _holds(self, signal: Signal) -> bool:
+        return any(
+            job.queue == signal.queue and job.delivery.envelope.dispatch_id == signal.dispatch_id
+            for job in self._held.all()
+        )

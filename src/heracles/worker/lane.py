@@ -1,0 +1,223 @@
+"""One queue in a worker: takes deliveries in, has them run, collects their reports, knows when to ask the store."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from heracles.errors import UnknownJobError
+from heracles.job import find_job
+from heracles.model import Delivery, Report, ReportKind, Verdict
+from heracles.worker.executor import Executor
+from heracles.worker.finisher import decide
+from heracles.worker.held import HeldJob, HeldJobs
+from heracles.worker.outcome import GivenBack, Outcome, Unknown
+from heracles.worker.plan import QueueSettings
+from heracles.worker.slots import Slots, Suspects
+
+logger = logging.getLogger("heracles.worker")
+
+
+class Pending(NamedTuple):
+    """A report that the store has yet to answer."""
+
+    job: HeldJob
+    report: Report
+
+
+class Crew(NamedTuple):
+    """What all lanes of a worker share."""
+
+    executor: Executor
+    slots: Slots
+    suspects: Suspects
+
+
+class Lane:
+    """Without a lock: everything happens on the worker's event loop."""
+
+    def __init__(self, queue: str, settings: QueueSettings, max_result_bytes: int, held: HeldJobs, crew: Crew) -> None:
+        self.queue = queue
+        self.settings = settings
+        self.suspects = crew.suspects
+        self._max_result_bytes = max_result_bytes
+        self._held = held
+        self._executor = crew.executor
+        self._slots = crew.slots
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._reports: list[Pending] = []
+        self._count = 0
+        #: By the loop's clock: when to look for jobs at the latest.
+        self._look_at = 0.0
+        self._is_closed = False
+        self._gives_back = False
+        self._slots.add(queue, settings.concurrency, self._wake.set)
+
+    # ------------------------------------------------------------------------------------------ when to ask the store
+
+    async def until_reason(self) -> None:
+        """Returns when there is something to report, or a reason to look and a slot free, or when all is done."""
+        while not (self._reports or self._should_look() or self.is_done):
+            self._wake.clear()
+            timer = None
+            if not self._is_closed and self._loop.time() < self._look_at < math.inf:
+                timer = self._loop.call_at(self._look_at, self._wake.set)
+            await self._wake.wait()
+            if timer is not None:
+                timer.cancel()
+
+    def look(self) -> None:
+        """There may be jobs: ask for them as soon as a slot is free."""
+        self._look_at = 0.0
+        self._wake.set()
+
+    def look_within(self, seconds: float) -> None:
+        """Ask for jobs after that time at the latest."""
+        self._look_at = min(self._look_at, self._loop.time() + seconds)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it could begin another job now."""
+        return not self._is_closed and self._slots.has_room(self.queue)
+
+    def _should_look(self) -> bool:
+        wants = not self._is_closed and self._look_at <= self._loop.time()
+        self._slots.want(self.queue, wants)
+        return wants and self._slots.share(self.queue) > 0
+
+    # -------------------------------------------------------------------------------------------------- to the store
+
+    def take_reports(self) -> Sequence[Pending]:
+        """All that waits to be reported; the caller puts back what could not be."""
+        reports, self._reports = self._reports, []
+        return reports
+
+    def put_back(self, reports: Sequence[Pending]) -> None:
+        """They have to be reported again, before all others."""
+        self._reports[:0] = reports
+
+    def take_slots(self) -> int:
+        """For how many jobs to ask now; what was a reason to look is none any more."""
+        if self._is_closed:
+            return 0
+        count = self._slots.take(self.queue)
+        if count:
+            self._look_at = math.inf
+        return count
+
+    def return_slots(self, count: int) -> None:
+        """So many were taken for jobs that did not come."""
+        self._slots.give_back(self.queue, count)
+
+    def settle(self, pending: Pending, verdict: Verdict) -> None:
+        """The store has answered."""
+        job = pending.job
+        if pending.report.still_running:
+            job.is_lost = job.is_lost or verdict is Verdict.LOST
+            return
+        if verdict is Verdict.LOST:
+            logger.warning("%s was no longer this worker's when it ended: nothing of it was stored", job)
+        self._let_go(job)
+
+    def give_up(self, pending: Pending) -> None:
+        """The store did not take it."""
+        if not pending.report.still_running:
+            logger.error("%s could not be reported within its lease: it will run again", pending.job)
+            self._let_go(pending.job)
+
+    def _let_go(self, job: HeldJob) -> None:
+        self._held.remove(job)
+        self._count -= 1
+        self._wake.set()
+
+    # ----------------------------------------------------------------------------------------------- from the store
+
+    def begin(self, delivery: Delivery, lease_until: float) -> None:
+        """Hold what the store has started, in a slot that was taken for it, and run it."""
+        if self._gives_back:
+            self.return_unstarted(delivery, lease_until)
+            return
+        try:
+            definition = find_job(delivery.envelope.name)
+        except UnknownJobError:
+            self._refuse(self._hold(delivery, None, lease_until), Unknown())
+            return
+        job = self._hold(delivery, definition.options, lease_until)
+        self._executor.start(job, definition, self._max_result_bytes, self._finish)
+
+    def return_unstarted(self, delivery: Delivery, lease_until: float) -> None:
+        """Hold what the store has started only until it has taken it back."""
+        self._refuse(self._hold(delivery, None, lease_until), GivenBack(begun=False))
+
+    def _hold(self, delivery: Delivery, options: Mapping[str, Any] | None, lease_until: float) -> HeldJob:
+        plan = self.settings.unknown if options is None else self.settings.plan(delivery.envelope, options)
+        job = HeldJob(self.queue, delivery, plan, lease_until)
+        self._held.add(job)
+        self._count += 1
+        if job.is_suspect:
+            self.suspects.begin()
+        return job
+
+    def _refuse(self, job: HeldJob, outcome: Outcome) -> None:
+        job.ended = True
+        self._finish(job, outcome)
+
+    def _finish(self, job: HeldJob, outcome: Outcome) -> None:
+        report = job.report = decide(outcome, job.delivery, job.plan)
+        self._reports.append(Pending(job, report))
+        self._wake.set()
+        _log(job, report)
+        if not report.still_running:
+            if job.is_suspect:
+                self.suspects.end()
+            self._slots.give_back(self.queue)
+
+    # --------------------------------------------------------------------------------------------------------- ending
+
+    def close(self) -> None:
+        """Ask for nothing new."""
+        self._is_closed = True
+        self._wake.set()
+
+    def give_back(self) -> None:
+        """What still comes goes back unstarted."""
+        self._gives_back = True
+        self.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it asks for nothing new."""
+        return self._is_closed
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is closed and holds nothing."""
+        return self._is_closed and not self._count
+
+
+_LEVELS = {ReportKind.FAILED: logging.ERROR, ReportKind.RETRY: logging.WARNING, ReportKind.UNKNOWN: logging.WARNING}
+_WORDS = {
+    ReportKind.COMPLETED: "completed",
+    ReportKind.FAILED: "failed for good",
+    ReportKind.RETRY: "failed, to be retried",
+    ReportKind.UNKNOWN: "is not registered in this worker, goes back to its queue",
+    ReportKind.RETURNED: "was stopped, goes back to its queue",
+    ReportKind.UNSTARTED: "goes back to its queue unstarted",
+    ReportKind.RELEASED: "has ended after its fate was settled",
+}
+
+
+def _log(job: HeldJob, report: Report) -> None:
+    level = _LEVELS.get(report.kind, logging.DEBUG)
+    if logger.isEnabledFor(level):
+        envelope = job.delivery.envelope
+        ids = {
+            "job_id": envelope.job_id,
+            "dispatch_id": envelope.dispatch_id,
+            "queue_name": job.queue,
+            "job_name": envelope.name,
+        }
+        why = f": {report.error}" if report.error else ""
+        logger.log(level, "%s %s%s", job, _WORDS[report.kind], why, extra=ids)

@@ -1,0 +1,84 @@
+"""How the code of a job ended, and what that means for the job."""
+
+from heracles.model import Value
+from heracles.worker.held import Stop
+
+
+class Returned(Value, frozen=True, kw_only=True):
+    """The code returned; ``result`` is encoded."""
+
+    result: bytes
+
+
+class Raised(Value, frozen=True, kw_only=True):
+    """The code raised, or could not be called."""
+
+    error: str
+    traceback: str | None = None
+    for_good: bool = False
+    """A further run would end no better."""
+
+
+#: How the code ended, whoever asked it to.
+Ending = Returned | Raised
+
+
+class Completed(Value, frozen=True, kw_only=True):
+    """The job is done."""
+
+    result: bytes
+
+
+class Failed(Value, frozen=True, kw_only=True):
+    """The run failed. ``still_running``: its code has yet to end (it was timed out)."""
+
+    error: str
+    traceback: str | None = None
+    for_good: bool = False
+    still_running: bool = False
+
+
+class GivenBack(Value, frozen=True, kw_only=True):
+    """The worker ended the run for reasons of its own. ``begun`` False: before any of its code ran."""
+
+    begun: bool = True
+
+
+class Released(Value, frozen=True, kw_only=True):
+    """The code of a job whose fate was settled before has ended."""
+
+
+class Unknown(Value, frozen=True, kw_only=True):
+    """No job of that name is registered in this worker."""
+
+
+Outcome = Completed | Failed | GivenBack | Released | Unknown
+
+
+def timed_out(timeout_ms: int | None, traceback: str | None, *, still_running: bool) -> Failed:
+    """The run took too long: as if it had raised."""
+    return Failed(
+        error=f"TimeoutError: it ran longer than its timeout of {timeout_ms} ms",
+        traceback=traceback,
+        still_running=still_running,
+    )
+
+
+def conclude(ending: Ending, stop: Stop | None, timeout_ms: int | None) -> Outcome:
+    """What an ending means, given why the code had been asked to end, if it had been."""
+    match stop:
+        case Stop.CANCELLED:
+            return Released()
+        case Stop.TIMED_OUT:
+            return timed_out(timeout_ms, getattr(ending, "traceback", None), still_running=False)
+        case Stop.RETURNED | Stop.LOST if isinstance(ending, Raised):
+            # Whatever it raised may be a consequence of having been stopped: that costs no retry.
+            return GivenBack()
+        case _:
+            return _by_itself(ending)
+
+
+def _by_itself(ending: Ending) -> Outcome:
+    if isinstance(ending, Returned):
+        return Completed(result=ending.result)
+    return Failed(error=ending.error, traceback=ending.traceback, for_good=ending.for_good)
