@@ -1,0 +1,1 @@
+"""The command line: ``heracles work``, ``cleanup``, ``list``, ``status`` and ``demo``."""

@@ -1,0 +1,174 @@
+"""``heracles work``: one worker, or a pool of them."""
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from heracles._version import __version__
+from heracles.cli.app import import_app
+from heracles.cli.children import child_commands, child_environment, with_parents_url
+from heracles.cli.logs import HeldLogs
+from heracles.cli.settings import Settings, read_settings
+from heracles.cli.signals import ending_at_once
+from heracles.cli.store import choose_store, read_choice, stores_of, using
+from heracles.cli.usage import UsageError
+from heracles.job import all_jobs
+from heracles.model import Value
+from heracles.options import OPTIONS
+from heracles.queue import Queue
+from heracles.transport import Transport
+from heracles.wiring import use_by_default
+from heracles.worker import Worker
+from heracles.worker.pool import Pool
+
+logger = logging.getLogger("heracles")
+
+
+class _Plan(Value, frozen=True, kw_only=True):
+    """All that is settled before the first connection is made."""
+
+    settings: Settings
+    id: str
+    queues: Sequence[str]
+    concurrency: int | None
+    """Of the worker as a whole; None: as much as its queues have together."""
+    store: Transport | None
+    """The one that was named, if one was; else each queue is where the program says."""
+    stores: Sequence[Transport]
+    """All that are used."""
+    logs: HeldLogs
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may start while the store is away."""
+        return bool(self.settings.value("wait_for_store"))
+
+
+def run(given: Mapping[str, Any]) -> int:
+    """Serve until told to stop."""
+    flags = with_parents_url(given)
+    settings = read_settings(flags)
+    worker_id = _worker_id(settings)
+    with ending_at_once():
+        logs = HeldLogs(worker_id=worker_id, log_format=settings.value("log_format"), level=settings.value("log_level"))
+        import_app(settings)
+        plan = _plan(settings, worker_id, logs)
+        processes = settings.value("processes")
+        if processes > 1:
+            return _run_pool(plan, child_commands(flags, worker_id, processes), child_environment(flags))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(plan))
+        return 0
+
+
+def _worker_id(settings: Settings) -> str:
+    found: str | None = settings.given("id")
+    if found is None:
+        raise UsageError(
+            'heracles work: --id is missing: give the worker a name, such as --id=worker-1 (or "id" in --config)'
+        )
+    return found
+
+
+def _plan(settings: Settings, worker_id: str, logs: HeldLogs) -> _Plan:
+    queues = settings.queues or (OPTIONS["queues"].default,)
+    choice = read_choice(settings)
+    store = None if choice.is_empty else choose_store(choice, queues)
+    # What its jobs dispatch goes where it works itself, unless code says otherwise.
+    use_by_default(store)
+    _check_jobs(queues)
+    return _Plan(
+        settings=settings,
+        id=worker_id,
+        queues=queues,
+        concurrency=_concurrency(settings, queues),
+        store=store,
+        stores=stores_of(queues) if store is None else [store],
+        logs=logs,
+    )
+
+
+def _check_jobs(queues: Sequence[str]) -> None:
+    for definition in all_jobs().values():
+        if definition.queue in queues:
+            _ = definition.spec  # raises what is wrong with it
+
+
+def _concurrency(settings: Settings, queues: Sequence[str]) -> int | None:
+    given: int | None = settings.given("concurrency")
+    if given is None and not any("concurrency" in _own(settings, queue) for queue in queues):
+        return int(OPTIONS["concurrency"].default)
+    return given
+
+
+def _own(settings: Settings, queue: str) -> Mapping[str, Any]:
+    """What the file's table of the queue and ``Queue.get`` say."""
+    known = Queue.get_all().get(queue)
+    return {**(known.settings_given if known else {}), **settings.of_queue(queue)}
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
+
+
+# ------------------------------------------------------------------------------------------------------------ serving
+
+
+async def _serve(plan: _Plan) -> None:
+    worker = Worker(
+        id=plan.id,
+        transport=plan.store,
+        concurrency=plan.concurrency,
+        shutdown_timeout=plan.settings.value("shutdown_timeout"),
+    )
+    for queue in plan.queues:
+        await worker.serve_queue(queue, _layers(plan, queue))
+    if plan.waits:
+        _begin(plan)
+        await worker.run(wait_for_store=True)
+        return
+    await worker.start()
+    _begin(plan)
+    await worker.run()
+
+
+def _layers(plan: _Plan, queue: str) -> Sequence[Mapping[str, Any]]:
+    """What was given for the queue; a limit of the worker as a whole is one queue's too, where that has none."""
+    layers = [plan.settings.of_queue(queue)]
+    given = plan.settings.given("concurrency")
+    return layers if given is None else [*layers, {"concurrency": given}]
+
+
+def _run_pool(plan: _Plan, commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> int:
+    if not plan.waits:
+        # Once, here: each of the children would say what is wrong in a line of its own.
+        asyncio.run(_reach(plan.stores))
+    _begin(plan, f"{len(commands)} processes, each with ")
+    return Pool(commands, environment).run()
+
+
+async def _reach(stores: Sequence[Transport]) -> None:
+    for store in stores:
+        async with using(store):
+            pass
+
+
+def _begin(plan: _Plan, before: str = "") -> None:
+    """Show what was logged so far, and say what is served."""
+    plan.logs.release()
+    logger.info("Heracles %s, worker %s, pid %d", __version__, plan.id, os.getpid())
+    logger.info("store: %s", ", ".join(store.identity for store in plan.stores))
+    limit = "as many jobs at once as its queues allow" if plan.concurrency is None else f"{plan.concurrency} at once"
+    logger.info("queues: %s (%s%s)", ", ".join(plan.queues), before, limit)
+    names = sorted(definition.name for definition in all_jobs().values())
+    if names:
+        logger.info("jobs: %s", ", ".join(names))
+    else:
+        logger.warning("jobs: none are registered, so that whatever comes goes back to its queue")
