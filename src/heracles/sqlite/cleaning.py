@@ -1,0 +1,82 @@
+"""Upkeep and cleanup, one bounded lot a call: the caller goes on until a lot is empty."""
+
+from heracles.model import FINAL, CleanupRules, JobStatus, Swept
+from heracles.sqlite.removal import REMOVED_AT_ONCE, drop_jobs, settle_finished, trim, trim_streams
+from heracles.sqlite.rows import State
+from heracles.sqlite.turn import Turn
+
+_FINAL = tuple(sorted(FINAL))
+
+
+def expire(turn: Turn) -> Swept:
+    """Remove records over their TTL, and what else has run out."""
+    turn.write("drop_cooldowns")
+    ids = [row[0] for row in turn.rows("expired_jobs", limit=REMOVED_AT_ONCE)]
+    entries = drop_jobs(turn, ids) if ids else 0
+    settle_finished(turn)
+    return Swept(records=len(ids), entries=entries)
+
+
+def trim_aged(turn: Turn, retention_s: int) -> Swept:
+    """Remove the entries of jobs that finished that long ago."""
+    until_ms = turn.now_ms - retention_s * 1000
+    removed = 0
+    for priority, _ in turn.rows("finished_entries"):
+        if removed < REMOVED_AT_ONCE:
+            removed += trim(turn, priority, REMOVED_AT_ONCE - removed, until_ms)
+    settle_finished(turn)
+    return Swept(entries=removed)
+
+
+def trim_excess(turn: Turn, largest: int) -> Swept:
+    """Remove the finished entries of each priority beyond so many."""
+    return Swept(entries=trim_streams(turn, largest))
+
+
+def drop_finished(turn: Turn, status: JobStatus, after: int, rules: CleanupRules) -> tuple[Swept, int | None]:
+    """Remove one lot of the records of that status that finished long ago; what went, and after which id to go on."""
+    until_ms = turn.now_ms if rules.everything else turn.now_ms - rules.retention_s * 1000
+    rows = turn.rows("finished_jobs", status=status.value, after=after, limit=REMOVED_AT_ONCE)
+    ids = [id for id, completed_ms, state in rows if _is_over(completed_ms, state, until_ms, rules)]
+    entries = drop_jobs(turn, ids, keep_entries=rules.status_only and not rules.everything) if ids else 0
+    settle_finished(turn)
+    return Swept(records=len(ids), entries=entries), rows[-1][0] if len(rows) == REMOVED_AT_ONCE else None
+
+
+def _is_over(completed_ms: int, state: int, until_ms: int, rules: CleanupRules) -> bool:
+    # A cancelled job whose code still runs keeps its record, as its worker and its line go by it.
+    return rules.everything or (completed_ms <= until_ms and state == State.ENDED)
+
+
+def forget(turn: Turn) -> None:
+    """After everything went: totals restart at 0, and readers of changes learn that they missed something."""
+    turn.reset_totals()
+    turn.write("drop_queue_cooldowns")
+    turn.gap()
+
+
+def preview(turn: Turn, rules: CleanupRules) -> Swept:
+    """What ``cleanup`` would remove."""
+    if rules.everything:
+        return _preview_everything(turn)
+    until_ms = turn.now_ms - rules.retention_s * 1000
+    records = sum(_count(turn, "count_finished", status=status.value, until=until_ms) for status in _FINAL)
+    if rules.status_only:
+        return Swept(records=records)
+    entries = 0
+    for priority, finished in turn.rows("finished_entries"):
+        aged = _count(turn, "count_entries", priority=priority, until=until_ms)
+        entries += aged + max(finished - aged - rules.max_entries, 0)
+    return Swept(records=records, entries=entries)
+
+
+def _preview_everything(turn: Turn) -> Swept:
+    counted = turn.row("count_records")
+    records, unfinished = counted or (0, 0)
+    finished_entries = sum(finished for _, finished in turn.rows("finished_entries"))
+    return Swept(records=records, entries=finished_entries + unfinished, cancelled=unfinished)
+
+
+def _count(turn: Turn, query: str, **parameters: int | str) -> int:
+    row = turn.row(query, **parameters)
+    return 0 if row is None else int(row[0])

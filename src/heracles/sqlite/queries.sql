@@ -1,0 +1,295 @@
+-- Every statement of the transport. A name stands above each; parameters are named. Lists travel as JSON arrays, so
+-- that a batch is one statement: each statement hands the interpreter's lock to other threads once.
+
+-- ------------------------------------------------------------------------------------------------------ connection
+
+-- name: begin_write
+-- Always IMMEDIATE: a deferred transaction that writes after reading can fail in a way that waiting does not cure.
+BEGIN IMMEDIATE
+
+-- name: begin_read
+BEGIN
+
+-- name: commit
+COMMIT
+
+-- name: rollback
+ROLLBACK
+
+-- name: application_id
+PRAGMA application_id
+
+-- name: schema_version
+PRAGMA user_version
+
+-- name: journal_mode
+PRAGMA journal_mode
+
+-- name: use_wal
+PRAGMA journal_mode = WAL
+
+-- name: sync_every_commit
+PRAGMA synchronous = FULL
+
+-- name: sync_at_checkpoints
+PRAGMA synchronous = NORMAL
+
+-- name: bound_log
+-- A log that a long reader let grow is cut back to 64 MiB at the next checkpoint.
+PRAGMA journal_size_limit = 67108864
+
+-- name: temporary_in_memory
+PRAGMA temp_store = MEMORY
+
+-- name: check_pages
+PRAGMA quick_check(1)
+
+-- name: table_count
+SELECT COUNT(*) FROM sqlite_master
+
+-- name: name_store
+INSERT INTO store (id) SELECT :id WHERE NOT EXISTS (SELECT 1 FROM store)
+
+-- name: store_id
+SELECT id FROM store
+
+-- --------------------------------------------------------------------------------------------------------- queues
+
+-- name: queue
+SELECT
+    id, name, paused, draining, pending, running, scheduled_for_retry, completed, failed, cancelled, last_place,
+    last_change
+FROM queues WHERE name = :name
+
+-- name: add_queue
+INSERT INTO queues (name) VALUES (:name) ON CONFLICT (name) DO NOTHING
+
+-- name: save_queue
+UPDATE queues SET
+    paused = :paused, draining = :draining, pending = :pending, running = :running,
+    scheduled_for_retry = :scheduled_for_retry, completed = :completed, failed = :failed, cancelled = :cancelled,
+    last_place = :last_place, last_change = :last_change
+WHERE id = :id
+
+-- name: queue_names
+SELECT name FROM queues ORDER BY name
+
+-- name: add_changes
+INSERT INTO changes (queue, last, body) VALUES (:queue, :last, :body)
+
+-- name: drop_old_changes
+DELETE FROM changes WHERE queue = :queue AND last <= :last
+
+-- name: changes_after
+SELECT last, body FROM changes WHERE queue = :queue AND last > :after ORDER BY last LIMIT :limit
+
+-- --------------------------------------------------------------------------------------------------------- storing
+
+-- name: known_dispatch
+SELECT id, job_id, expires_ms, state FROM jobs WHERE queue = :queue AND dispatch_id = :dispatch_id
+
+-- name: add_job
+INSERT INTO jobs (
+    queue, job_id, dispatch_id, name, status, state, priority, no_overlap, place, due_ms, line, created_ms,
+    scheduled_ms, overlap_delay_ms, max_retries, retry_delay_ms, timeout_ms, status_ttl_s
+) VALUES (
+    :queue, :job_id, :dispatch_id, :name, 'pending', :state, :priority, :no_overlap, :place, :due_ms, :line, :now,
+    :scheduled_ms, :overlap_delay_ms, :max_retries, :retry_delay_ms, :timeout_ms, :status_ttl_s
+) ON CONFLICT (queue, dispatch_id) DO NOTHING
+
+-- name: add_entry
+INSERT INTO entries (id, queue, priority, args, kwargs) VALUES (:id, :queue, :priority, :args, :kwargs)
+
+-- -------------------------------------------------------------------------------------------------------- starting
+
+-- name: due_jobs
+SELECT id, due_ms, no_overlap, line FROM jobs
+WHERE queue = :queue AND due_ms <= :now ORDER BY due_ms LIMIT :limit
+
+-- name: promote
+UPDATE jobs SET state = 0, place = due_ms * 1000000, due_ms = NULL
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: ready_jobs
+SELECT * FROM job_deliveries WHERE queue = :queue AND state = 0 ORDER BY priority, place LIMIT :limit
+
+-- name: start
+UPDATE jobs SET
+    status = 'running', state = 4, token = token + 1, deliveries = deliveries + 1, started_ms = :now,
+    updated_ms = :now, lease_ms = :lease_ms, worker = :worker, consumer = :consumer
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: set_aside
+UPDATE jobs SET state = 2, due_ms = :due_ms, place = NULL WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: any_ready
+SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE queue = :queue AND state = 0)
+
+-- name: next_due
+SELECT MIN(due_ms) FROM jobs WHERE queue = :queue AND due_ms IS NOT NULL
+
+-- name: ended_leases
+SELECT * FROM job_rows WHERE queue = :queue AND lease_ms <= :now ORDER BY lease_ms LIMIT :limit
+
+-- name: held_deliveries
+SELECT * FROM job_deliveries WHERE queue = :queue AND lease_ms IS NOT NULL AND consumer = :consumer ORDER BY started_ms
+
+-- ------------------------------------------------------------------------------------------------- changes of state
+
+-- name: job_by_id
+SELECT * FROM job_rows WHERE id = :id
+
+-- name: job_by_dispatch
+SELECT * FROM job_rows WHERE queue = :queue AND dispatch_id = :dispatch_id
+
+-- name: save_job
+UPDATE jobs SET
+    status = :status, state = :state, retries = :retries, token = :token, deliveries = :deliveries, place = :place,
+    due_ms = :due_ms, lease_ms = :lease_ms, line = :line, scheduled_ms = :scheduled_ms,
+    unknown_since_ms = :unknown_since_ms, reported = :reported, released_token = :released_token,
+    reclaimed = :reclaimed, updated_ms = :now
+WHERE id = :id
+
+-- name: save_error
+UPDATE jobs SET error = :error, traceback = :traceback, name = COALESCE(name, :name) WHERE id = :id
+
+-- name: finish_job
+UPDATE jobs SET
+    status = :status, state = :state, token = :token, deliveries = 0, place = NULL, due_ms = NULL,
+    lease_ms = :lease_ms, line = :line, completed_ms = :now, updated_ms = :now, expires_ms = :expires_ms,
+    unknown_since_ms = NULL, reported = :reported, released_token = :released_token, reclaimed = :reclaimed,
+    error = :error, traceback = :traceback, result = :result
+WHERE id = :id
+
+-- name: finish_entry
+UPDATE entries SET finished_ms = :now WHERE id = :id
+
+-- name: save_reclaimed
+UPDATE jobs SET deliveries = MAX(deliveries - 1, 0), reclaimed = :reclaimed WHERE id = :id
+
+-- ---------------------------------------------------------------------------------------------------- overlap lines
+
+-- name: first_in_line
+SELECT * FROM job_rows WHERE queue = :queue AND job_id = :job_id AND line IS NOT NULL ORDER BY line LIMIT 1
+
+-- name: cooldown
+SELECT until_ms FROM cooldowns WHERE queue = :queue AND job_id = :job_id AND until_ms > :now
+
+-- name: cool_down
+INSERT INTO cooldowns (queue, job_id, until_ms) VALUES (:queue, :job_id, :until_ms)
+ON CONFLICT (queue, job_id) DO UPDATE SET until_ms = excluded.until_ms
+
+-- name: drop_cooldowns
+DELETE FROM cooldowns WHERE queue = :queue AND until_ms <= :now
+
+-- --------------------------------------------------------------------------------------------------------- workers
+
+-- name: save_worker
+INSERT INTO workers (consumer, worker, status, queues, running, seen_ms)
+VALUES (:consumer, :worker, :status, :queues, :running, :now)
+ON CONFLICT (consumer) DO UPDATE SET
+    worker = excluded.worker, status = excluded.status, queues = excluded.queues, running = excluded.running,
+    seen_ms = excluded.seen_ms
+
+-- name: drop_worker
+DELETE FROM workers WHERE consumer = :consumer
+
+-- name: drop_dead_workers
+DELETE FROM workers WHERE seen_ms <= :seen_ms
+
+-- name: live_workers
+SELECT worker, status, queues, running, seen_ms FROM workers WHERE seen_ms > :seen_ms ORDER BY worker, seen_ms
+
+-- name: renew
+UPDATE jobs SET lease_ms = :lease_ms WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- --------------------------------------------------------------------------------------------------------- control
+
+-- name: open_of_job
+SELECT * FROM job_rows WHERE id IN (
+    SELECT id FROM jobs WHERE queue = :queue AND job_id = :job_id AND completed_ms IS NULL AND id > :after
+    ORDER BY id LIMIT :limit
+) ORDER BY id
+
+-- name: latest_of_job
+-- The halves are asked one by one, each for the end of its own index.
+SELECT dispatch_id, status, id FROM jobs WHERE id = (
+    SELECT MAX(id) FROM (
+        SELECT MAX(id) AS id FROM jobs WHERE queue = :queue AND job_id = :job_id AND completed_ms IS NULL
+        UNION ALL
+        SELECT MAX(id) FROM jobs WHERE queue = :queue AND job_id = :job_id AND completed_ms IS NOT NULL
+    )
+)
+
+-- name: open_jobs
+SELECT id FROM jobs WHERE queue = :queue AND status = :status AND id > :after AND id <= :until ORDER BY id LIMIT :limit
+
+-- name: last_id
+SELECT COALESCE(MAX(id), 0) FROM jobs
+
+-- --------------------------------------------------------------------------------------------------------- removal
+
+-- name: add_finished_entries
+INSERT INTO streams (queue, priority, finished) VALUES (:queue, :priority, :count)
+ON CONFLICT (queue, priority) DO UPDATE SET finished = finished + excluded.finished
+RETURNING finished
+
+-- name: finished_entries
+SELECT priority, finished FROM streams WHERE queue = :queue ORDER BY priority
+
+-- name: oldest_entries
+SELECT id FROM entries
+WHERE queue = :queue AND priority = :priority AND finished_ms <= :until ORDER BY finished_ms LIMIT :limit
+
+-- name: keep_arguments
+-- FAILED and CANCELLED jobs keep their arguments as long as their record.
+UPDATE entries SET finished_ms = NULL
+WHERE id IN (
+    SELECT jobs.id FROM jobs
+    WHERE jobs.id IN (SELECT value FROM json_each(:ids)) AND status IN ('failed', 'cancelled')
+)
+
+-- name: drop_entries
+DELETE FROM entries WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_ms IS NOT NULL
+
+-- name: drop_arguments
+DELETE FROM entries WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_ms IS NULL
+
+-- name: entries_by_stream
+SELECT priority, COUNT(*) FROM entries
+WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_ms IS NOT NULL GROUP BY priority
+
+-- name: expired_jobs
+SELECT id FROM jobs WHERE queue = :queue AND expires_ms <= :now AND state = 5 ORDER BY expires_ms LIMIT :limit
+
+-- name: finished_jobs
+SELECT id, completed_ms, state FROM jobs
+WHERE queue = :queue AND status = :status AND id > :after ORDER BY id LIMIT :limit
+
+-- name: drop_jobs
+DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: drop_queue_cooldowns
+DELETE FROM cooldowns WHERE queue = :queue
+
+-- name: count_finished
+SELECT COUNT(*) FROM jobs
+WHERE queue = :queue AND status = :status AND completed_ms <= :until AND state = 5
+
+-- name: count_entries
+SELECT COUNT(*) FROM entries WHERE queue = :queue AND priority = :priority AND finished_ms <= :until
+
+-- name: count_records
+SELECT COUNT(*), COUNT(*) FILTER (WHERE completed_ms IS NULL) FROM jobs WHERE queue = :queue
+
+-- --------------------------------------------------------------------------------------------------------- reading
+
+-- name: record_by_dispatch
+SELECT * FROM job_records WHERE queue = :queue AND dispatch_id = :dispatch_id
+
+-- name: newest_records
+SELECT * FROM job_records
+WHERE queue = :queue AND status = :status AND (expires_ms IS NULL OR expires_ms > :now) ORDER BY id DESC LIMIT :limit
+
+-- name: count_scheduled
+SELECT COUNT(*) FROM jobs WHERE queue = :queue AND due_ms > :now AND state = 1

@@ -1,0 +1,161 @@
+-- The data model. One file is one store; every time is in epoch milliseconds by this machine's clock.
+--
+-- jobs.state says where a dispatch stands (heracles.sqlite.rows.State): 0 ready, 1 scheduled, 2 delayed, 3 blocked,
+-- 4 held, 5 ended. Exactly one of these holds, and with it:
+--   ready      place is set; the first by (priority, place) starts next
+--   scheduled  due_ms is set; waits for its scheduled_for, outside its overlap line
+--   delayed    due_ms is set; waits for a retry (outside its line), a cool-down or a pause (keeping its place in it)
+--   blocked    line is set; a NO_OVERLAP dispatch behind another one of its job id
+--   held       lease_ms is set; its code runs or may still run, also after its status has become final
+--   ended      status is final and nothing of it runs
+
+CREATE TABLE IF NOT EXISTS store (
+    -- A random name of this store, so that a reader notices when another one has taken its place.
+    id TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS queues (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    paused INTEGER NOT NULL DEFAULT 0,
+    draining INTEGER NOT NULL DEFAULT 0,
+    -- Unfinished: exact. Finished: totals since the queue was created or emptied.
+    pending INTEGER NOT NULL DEFAULT 0,
+    running INTEGER NOT NULL DEFAULT 0,
+    scheduled_for_retry INTEGER NOT NULL DEFAULT 0,
+    completed INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    -- The highest place given out, and the number of status changes told.
+    last_place INTEGER NOT NULL DEFAULT 0,
+    last_change INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE IF NOT EXISTS jobs (
+    -- Order of creation. Never given out twice: an entry may outlive its record.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL,
+    job_id TEXT NOT NULL,
+    dispatch_id TEXT NOT NULL,
+    name TEXT,
+    status TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    no_overlap INTEGER NOT NULL,
+    retries INTEGER NOT NULL DEFAULT 0,
+    token INTEGER NOT NULL DEFAULT 0,
+    -- Starts without a report in a row.
+    deliveries INTEGER NOT NULL DEFAULT 0,
+    -- When it became ready, in millionths of a millisecond, made unique; kept while it runs.
+    place INTEGER,
+    due_ms INTEGER,
+    lease_ms INTEGER,
+    -- Its place among the NO_OVERLAP dispatches of its job id that became ready and have not ended.
+    line INTEGER,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER,
+    scheduled_ms INTEGER,
+    started_ms INTEGER,
+    completed_ms INTEGER,
+    expires_ms INTEGER,
+    unknown_since_ms INTEGER,
+    -- What the producer gave; NULL where the worker's code decides.
+    overlap_delay_ms INTEGER,
+    max_retries INTEGER,
+    retry_delay_ms INTEGER,
+    timeout_ms INTEGER,
+    status_ttl_s INTEGER,
+    worker TEXT,
+    consumer TEXT,
+    -- The last report that was applied, as token:kind, and the token under which its code was last reported ended.
+    reported TEXT,
+    released_token INTEGER,
+    -- The tokens that were reclaimed and whose workers have not been heard of again, comma-separated.
+    reclaimed TEXT,
+    error TEXT,
+    traceback TEXT,
+    result BLOB
+);
+
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_dispatch ON jobs (queue, dispatch_id);
+-- Two halves, so that the unfinished dispatches of a job id are found among any number of finished ones.
+CREATE INDEX IF NOT EXISTS jobs_open ON jobs (queue, job_id) WHERE completed_ms IS NULL;
+CREATE INDEX IF NOT EXISTS jobs_closed ON jobs (queue, job_id) WHERE completed_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_ready ON jobs (queue, priority, place) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS jobs_waiting ON jobs (queue, due_ms, state) WHERE due_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_held ON jobs (queue, lease_ms) WHERE lease_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_line ON jobs (queue, job_id, line) WHERE line IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_status ON jobs (queue, status);
+CREATE INDEX IF NOT EXISTS jobs_expiring ON jobs (queue, expires_ms) WHERE expires_ms IS NOT NULL;
+
+-- The encoded arguments, apart from jobs: a status change rewrites its whole row, and arguments may be long.
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    args BLOB NOT NULL,
+    kwargs BLOB NOT NULL,
+    -- NULL until its job has ended, and again once it was trimmed but is kept for a FAILED or CANCELLED record.
+    finished_ms INTEGER
+);
+CREATE INDEX IF NOT EXISTS entries_finished ON entries (queue, priority, finished_ms) WHERE finished_ms IS NOT NULL;
+
+-- How many finished entries each priority of a queue has.
+CREATE TABLE IF NOT EXISTS streams (
+    queue INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    finished INTEGER NOT NULL,
+    PRIMARY KEY (queue, priority)
+) WITHOUT ROWID;
+
+-- Until when the next NO_OVERLAP dispatch of a job id has to wait.
+CREATE TABLE IF NOT EXISTS cooldowns (
+    queue INTEGER NOT NULL,
+    job_id TEXT NOT NULL,
+    until_ms INTEGER NOT NULL,
+    PRIMARY KEY (queue, job_id)
+) WITHOUT ROWID;
+
+-- All status changes of one transaction in one row; last is the number of the last of them.
+CREATE TABLE IF NOT EXISTS changes (
+    queue INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (queue, last)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS workers (
+    consumer TEXT PRIMARY KEY,
+    worker TEXT NOT NULL,
+    status TEXT NOT NULL,
+    queues TEXT NOT NULL,
+    running TEXT NOT NULL,
+    seen_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What a change of state has to know of a job, in the order of heracles.sqlite.rows.JobRow.
+CREATE VIEW IF NOT EXISTS job_rows AS
+SELECT
+    id, job_id, dispatch_id, status, state, priority, no_overlap, retries, token, deliveries, place, due_ms, lease_ms,
+    line, scheduled_ms, unknown_since_ms, overlap_delay_ms, status_ttl_s, consumer, reported, released_token,
+    reclaimed, expires_ms,
+    queue
+FROM jobs;
+
+-- What a worker gets, in the order of heracles.sqlite.rows.ReadyRow.
+CREATE VIEW IF NOT EXISTS job_deliveries AS
+SELECT
+    jobs.id, job_id, dispatch_id, name, args, kwargs, jobs.priority, no_overlap, scheduled_ms, overlap_delay_ms,
+    max_retries, retry_delay_ms, timeout_ms, status_ttl_s, status, token, retries, deliveries, created_ms, started_ms,
+    error, unknown_since_ms,
+    jobs.queue, state, place, lease_ms, consumer
+FROM jobs JOIN entries ON entries.id = jobs.id;
+
+-- What a reader gets, in the order of heracles.sqlite.rows.RecordRow.
+CREATE VIEW IF NOT EXISTS job_records AS
+SELECT
+    jobs.id, job_id, dispatch_id, name, args, kwargs, jobs.priority, no_overlap, scheduled_ms, overlap_delay_ms,
+    max_retries, retry_delay_ms, timeout_ms, status_ttl_s, status, token, retries, created_ms, updated_ms, started_ms,
+    completed_ms, worker, error, traceback, result,
+    jobs.queue, expires_ms
+FROM jobs LEFT JOIN entries ON entries.id = jobs.id;

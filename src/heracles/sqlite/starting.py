@@ -1,0 +1,108 @@
+"""Ready jobs to deliveries: what becomes due, and which jobs a worker gets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from heracles.model import Delivery, JobStatus, Session
+from heracles.sqlite.line import ready
+from heracles.sqlite.rows import JobRow, ReadyRow, delivery_of
+from heracles.sqlite.turn import PLACES_A_MS, Turn
+
+#: Jobs that one transaction moves to the ready ones; what is left comes with the next one.
+_PROMOTED_AT_ONCE = 250
+#: A job that has taken down two workers, or might have, starts only where nothing like it runs.
+SUSPECT_DELIVERIES = 2
+#: How long a suspect that this worker may not have is left to others.
+_ASIDE_MS = 1000
+
+
+def promote_due(turn: Turn) -> None:
+    """Move what has become due to the ready ones, in the order of becoming due."""
+    due = sorted(turn.rows("due_jobs", limit=_PROMOTED_AT_ONCE), key=lambda row: (row[1], row[0]))
+    plain = [id for id, _, no_overlap, line in due if not no_overlap or line is not None]
+    if plain:
+        turn.write_all("promote", plain)
+    for id, due_ms, no_overlap, line in due:
+        if no_overlap and line is None:
+            found = turn.row("job_by_id", id=id)
+            assert found is not None
+            ready(turn, JobRow(*found), place=due_ms * PLACES_A_MS)
+
+
+def start_ready(turn: Turn, session: Session, slots: int, *, suspects: bool) -> tuple[Delivery, ...]:
+    """Start up to so many ready jobs, at most one suspect among them, for a worker."""
+    started: list[Delivery] = []
+    while len(started) < slots:
+        rows = [ReadyRow(*row) for row in turn.rows("ready_jobs", limit=slots - len(started))]
+        taken, aside = _split(rows, suspects=suspects)
+        suspects = suspects and not any(_may_kill(row) for row in taken)
+        if taken:
+            started += _start(turn, session, taken)
+        if not aside:
+            break
+        _set_aside(turn, aside)
+    return tuple(started)
+
+
+def is_suspect(delivery: Delivery) -> bool:
+    """Whether it was started although it may take its worker down."""
+    return delivery.deliveries > SUSPECT_DELIVERIES
+
+
+def next_due_ms(turn: Turn) -> int | None:
+    """Milliseconds until something that waits can start; 0: now; None: nothing is known to wait."""
+    if turn.paused:
+        return None
+    ready_now = turn.row("any_ready")
+    if ready_now is not None and ready_now[0]:
+        return 0
+    due = turn.row("next_due")
+    return None if due is None or due[0] is None else max(due[0] - turn.now_ms, 0)
+
+
+def _split(rows: Sequence[ReadyRow], *, suspects: bool) -> tuple[list[ReadyRow], list[ReadyRow]]:
+    """Those that start, and the suspects that do not."""
+    taken: list[ReadyRow] = []
+    aside: list[ReadyRow] = []
+    for row in rows:
+        if not _may_kill(row):
+            taken.append(row)
+        elif suspects:
+            taken.append(row)
+            suspects = False
+        else:
+            aside.append(row)
+    return taken, aside
+
+
+def _may_kill(row: ReadyRow) -> bool:
+    return row.deliveries >= SUSPECT_DELIVERIES
+
+
+def _start(turn: Turn, session: Session, rows: Sequence[ReadyRow]) -> list[Delivery]:
+    turn.write_all(
+        "start",
+        [row.id for row in rows],
+        lease_ms=turn.now_ms + turn.settings.lease_ms,
+        worker=session.worker_id,
+        consumer=session.consumer,
+    )
+    for row in rows:
+        turn.left(row.status)
+        turn.entered(row.job_id, row.dispatch_id, JobStatus.RUNNING)
+    return [_delivery(turn, row) for row in rows]
+
+
+def _delivery(turn: Turn, row: ReadyRow) -> Delivery:
+    started: dict[str, Any] = {
+        "token": row.token + 1,
+        "deliveries": row.deliveries + 1,
+        "started_at_ms": turn.now_ms,
+    }
+    return delivery_of(row, **started)
+
+
+def _set_aside(turn: Turn, rows: Sequence[ReadyRow]) -> None:
+    due_ms = turn.now_ms + _ASIDE_MS
+    turn.write_all("set_aside", [row.id for row in rows], due_ms=due_ms)
+    turn.waits_until(due_ms)

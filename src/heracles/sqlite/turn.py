@@ -1,0 +1,196 @@
+"""One transaction's work on one queue: what it reads there, changes, counts and tells."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from heracles.model import FINAL, JobStatus, Value
+from heracles.options import StoreSettings
+from heracles.sqlite.queries import SQL
+from heracles.sqlite.rows import JobRow, QueueRow
+
+#: Places are times in millionths of a millisecond, so that what becomes due and what is dispatched share one order.
+PLACES_A_MS = 1_000_000
+#: How many status changes of a queue can be read again.
+KEPT_CHANGES = 10_000
+#: Rows of old changes go in lots of this many changes, as deleting them one transaction at a time costs more.
+_DROPPED_CHANGES = 1000
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """One status change as it stands in the store."""
+
+    job_id: str
+    dispatch_id: str
+    status: str
+    at_ms: int
+    error: str | None = None
+
+
+class Hints(Value, frozen=True, kw_only=True):
+    """What others may want to know of a transaction, once it is committed."""
+
+    queue: str
+    ready: int = 0
+    """How many jobs became ready."""
+    due_in_ms: int | None = None
+    """When the next of those that it made wait becomes due."""
+    cancelled: tuple[tuple[str, str], ...] = ()
+    """Dispatch id and consumer of each running job that was cancelled."""
+    changed: bool = False
+    opened: bool = False
+    """The queue starts jobs again."""
+
+
+class Turn:
+    """What a transaction does to one queue; ``close`` writes what it counted and told."""
+
+    def __init__(self, connection: sqlite3.Connection, queue: QueueRow, now_ms: int, settings: StoreSettings) -> None:
+        self._connection = connection
+        self._before = queue
+        self._counts: Counter[str] = Counter()
+        self._told: list[Told] = []
+        self._place = queue.last_place
+        self._ready = 0
+        self._due_ms: int | None = None
+        self._cancelled: list[tuple[str, str]] = []
+        self.queue_id = queue.id
+        self.name = queue.name
+        self.now_ms = now_ms
+        self.settings = settings
+        self.paused = bool(queue.paused)
+        self.draining = bool(queue.draining)
+        self.finished: Counter[int] = Counter()
+        """Entries finished in this transaction, by priority; negative where more were removed."""
+
+    @classmethod
+    def on(
+        cls, connection: sqlite3.Connection, name: str, now_ms: int, settings: StoreSettings, *, create: bool = False
+    ) -> "Turn | None":
+        """The work on that queue; None where there is none of that name and it is not to be created."""
+        found = connection.execute(SQL["queue"], {"name": name}).fetchone()
+        if found is None and create:
+            connection.execute(SQL["add_queue"], {"name": name})
+            found = connection.execute(SQL["queue"], {"name": name}).fetchone()
+        return None if found is None else cls(connection, QueueRow(*found), now_ms, settings)
+
+    # -------------------------------------------------------------------------------------------------- statements
+
+    def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query on this queue."""
+        return self._connection.execute(
+            SQL[query], {"queue": self.queue_id, "now": self.now_ms} | parameters
+        ).fetchall()
+
+    def row(self, query: str, **parameters: Any) -> tuple[Any, ...] | None:
+        """The first row of a query on this queue."""
+        rows = self.rows(query, **parameters)
+        return rows[0] if rows else None
+
+    def write(self, query: str, **parameters: Any) -> sqlite3.Cursor:
+        """Run a statement on this queue."""
+        return self._connection.execute(SQL[query], {"queue": self.queue_id, "now": self.now_ms} | parameters)
+
+    def write_all(self, query: str, ids: Sequence[int], **parameters: Any) -> sqlite3.Cursor:
+        """Run a statement on the jobs of these ids at once."""
+        return self.write(query, ids=msgspec.json.encode(ids).decode(), **parameters)
+
+    def rows_of(self, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        """All rows of a query on the jobs of these ids."""
+        return self.rows(query, ids=msgspec.json.encode(ids).decode())
+
+    def job(self, dispatch_id: str) -> JobRow | None:
+        """The job of that dispatch id."""
+        found = self.row("job_by_dispatch", dispatch_id=dispatch_id)
+        return None if found is None else JobRow(*found)
+
+    def job_by_receipt(self, receipt: str, dispatch_id: str) -> JobRow | None:
+        """The job that a worker means; the receipt is where to look first."""
+        if receipt.isascii() and receipt.isdigit():
+            found = self.row("job_by_id", id=int(receipt))
+            if found is not None and JobRow(*found).dispatch_id == dispatch_id:
+                return JobRow(*found)
+        return self.job(dispatch_id)
+
+    # ------------------------------------------------------------------------------------------- counting, telling
+
+    def next_place(self) -> int:
+        """The place of what becomes ready now: after all that became ready before, also when the clock was set back."""
+        self._place = max(self._place + 1, self.now_ms * PLACES_A_MS)
+        return self._place
+
+    def moved(self, job: JobRow, status: JobStatus, error: str | None = None) -> None:
+        """A job changed its status: count it and tell it."""
+        self.left(job.status)
+        self.entered(job.job_id, job.dispatch_id, status, error)
+
+    def left(self, status: str) -> None:
+        """A job has that status no more; a call of ``entered`` follows."""
+        self._counts[status] -= 1
+
+    def entered(self, job_id: str, dispatch_id: str, status: JobStatus, error: str | None = None) -> None:
+        """A job has that status now, and had none before."""
+        self._counts[status.value] += 1
+        self._told.append(Told(job_id, dispatch_id, status.value, self.now_ms, error))
+
+    def became_ready(self) -> None:
+        """A job can be started."""
+        self._ready += 1
+
+    def waits_until(self, due_ms: int) -> None:
+        """A job will be ready then."""
+        self._due_ms = due_ms if self._due_ms is None else min(self._due_ms, due_ms)
+
+    def cancelled(self, dispatch_id: str, consumer: str) -> None:
+        """A running job was cancelled, and its worker has to be told."""
+        self._cancelled.append((dispatch_id, consumer))
+
+    def reset_totals(self) -> None:
+        """Count finished jobs from 0 again."""
+        for status in FINAL:
+            self._counts[status.value] = -self._before.counts[status]
+
+    def gap(self) -> None:
+        """Tell readers of changes that they cannot have seen everything."""
+        self._told.append(Told("", "", "", self.now_ms))
+
+    # ------------------------------------------------------------------------------------------------------ writing
+
+    def close(self) -> Hints:
+        """Write the counts and the changes."""
+        self._write_changes()
+        after = self._after()
+        if after != self._before:
+            self.write("save_queue", **after._asdict())
+        return Hints(
+            queue=self.name,
+            ready=0 if self.paused else self._ready,
+            due_in_ms=None if self._due_ms is None else max(self._due_ms - self.now_ms, 0),
+            cancelled=tuple(self._cancelled),
+            changed=bool(self._told),
+            opened=bool(self._before.paused) and not self.paused,
+        )
+
+    def _after(self) -> QueueRow:
+        counts: dict[str, Any] = {
+            status.value: count + self._counts[status.value] for status, count in self._before.counts.items()
+        }
+        return self._before._replace(
+            paused=int(self.paused),
+            draining=int(self.draining),
+            last_place=self._place,
+            last_change=self._before.last_change + len(self._told),
+            **counts,
+        )
+
+    def _write_changes(self) -> None:
+        if not self._told:
+            return
+        before = self._before.last_change
+        last = before + len(self._told)
+        self.write("add_changes", last=last, body=msgspec.msgpack.encode(self._told))
+        if before // _DROPPED_CHANGES != last // _DROPPED_CHANGES:
+            self.write("drop_old_changes", last=last - KEPT_CHANGES)
