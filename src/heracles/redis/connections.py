@@ -1,0 +1,326 @@
+"""Named Redis connections: registered in code or by the environment, opened by each event loop for itself."""
+
+import asyncio
+import os
+import re
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
+
+from heracles.errors import ConfigurationError
+from heracles.redis.servers import Address, ClusterServers, SentinelServer, Servers, SingleServer
+
+REDIS_PORT, SENTINEL_PORT = 6379, 26379
+_FORMS = re.compile(r"(?P<tls>redis|rediss)\+(?P<form>sentinel|cluster)")
+#: Options of redis-py's clients and pools that mean nothing to a connection.
+_FOR_POOLS = ("max_connections", "decode_responses", "retry", "retry_on_timeout", "retry_on_error", "encoding")
+
+
+class Endpoint:
+    """What a connection's name stands for. Connects to nothing until an event loop asks for its servers."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        nodes: Iterable[Address] = (),
+        cluster: bool = False,
+        master: str | None = None,
+        sentinel_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.options = _connection(options)
+        self.nodes = tuple(nodes)
+        self.in_cluster = cluster
+        self.master = master
+        self._sentinel_options = _connection(sentinel_options or {})
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened] = weakref.WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<connection to {self.identity}>"
+
+    @property
+    def identity(self) -> str:
+        """Where it leads, without a password."""
+        scheme = "rediss" if isinstance(self.options, SSLConnection) else "redis"
+        database = f"/{self.options.db}" if self.options.db else ""
+        if self.master is not None:
+            return f"{scheme}+sentinel://{_listed(self.nodes)}/{self.master}{database}"
+        if self.in_cluster:
+            return f"{scheme}+cluster://{_listed(self.nodes)}"
+        if not isinstance(self.options, Connection):
+            return f"unix://{getattr(self.options, 'path', '')}{database}"
+        return f"{scheme}://{self.options.host}:{self.options.port}{database}"
+
+    async def servers(self) -> Servers:
+        """Those of the running event loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._pid != os.getpid():
+                # After a fork: the sockets are the parent's. Nothing of them may be touched, so they are kept.
+                _of_parents.append(self._loops)
+                self._forget()
+            opened = self._loops.get(loop)
+            if opened is None:
+                opened = self._loops[loop] = _Opened(self._make())
+        await opened.begin()
+        return opened.servers
+
+    def _make(self) -> Servers:
+        if self.master is not None:
+            return SentinelServer(self.options, self.identity, self.master, self.nodes, self._sentinel_options)
+        if self.in_cluster:
+            return ClusterServers(self.options, self.identity, self.nodes)
+        return SingleServer(self.options, self.identity)
+
+    async def close(self) -> None:
+        """Close the connections of the running event loop."""
+        with self._lock:
+            opened = self._loops.pop(asyncio.get_running_loop(), None) if self._pid == os.getpid() else None
+        if opened is not None:
+            await opened.end()
+
+
+#: Connections that belong to the process which forked this one.
+_of_parents: list[Any] = []
+
+
+class _Opened:
+    """An event loop's servers, closed when the loop shuts down its asynchronous generators, as asyncio.run does."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
+        self._guard: AsyncGenerator[None, None] | None = None
+
+    async def begin(self) -> None:
+        if self._guard is None:
+            self._guard = self._until_shutdown()
+            await anext(self._guard)
+
+    async def _until_shutdown(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self.servers.close()
+
+    async def end(self) -> None:
+        if self._guard is not None:
+            await self._guard.aclose()
+        else:
+            self.servers.close()
+
+
+def _listed(nodes: Iterable[Address]) -> str:
+    return ",".join(f"{host}:{port}" for host, port in nodes)
+
+
+def _connection(options: Mapping[str, Any]) -> AbstractConnection:
+    """redis-py's bearer of these options, which is never connected."""
+    given = {name: value for name, value in options.items() if name not in _FOR_POOLS}
+    kind = given.pop("connection_class", SSLConnection if given.pop("ssl", False) else Connection)
+    try:
+        made = kind(**given)
+    except (TypeError, ValueError) as error:
+        text = str(error).rpartition("__init__() ")[2]
+        raise ConfigurationError(f"a Redis connection cannot have these options: {text}") from None
+    if not isinstance(made, AbstractConnection):
+        raise ConfigurationError("connection_class is not a connection of redis.asyncio")
+    return made
+
+
+class Redis:
+    """The registry of named connections."""
+
+    _lock = threading.Lock()
+    _registered: dict[str, Endpoint] = {}  # noqa: RUF012 - the registry itself
+    #: Made from the environment: by name, with the URL that each was made from.
+    _from_environment: dict[str, tuple[str, Endpoint]] = {}  # noqa: RUF012 - the registry itself
+
+    @classmethod
+    def register_connection(
+        cls,
+        name: str,
+        *,
+        url: str | None = None,
+        sentinel: Mapping[str, Any] | None = None,
+        cluster: bool = False,
+        **options: Any,
+    ) -> None:
+        """Give a connection a name; transports look it up when they are first used.
+
+        ``url`` is ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://host,host/master`` or
+        ``redis+cluster://host,host``. ``sentinel`` is ``{"sentinels": [...], "name": "mymaster"}``. ``options`` are
+        those of redis-py: host, port, username, password, db, ssl and what belongs to it, socket_timeout, …
+
+        Raises:
+            ConfigurationError: the URL or an option cannot be used.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(f"{name!r} is no name for a connection")
+        endpoint = _endpoint(url, sentinel, cluster, options)
+        with cls._lock:
+            cls._registered[name] = endpoint
+
+    @classmethod
+    def register_url(cls, url: str) -> str:
+        """Register a URL under a name made from it, without its password; the same URL gets the same name."""
+        endpoint = _endpoint(url, None, False, {})
+        with cls._lock:
+            for number in range(1, len(cls._from_environment) + 2):
+                name = endpoint.identity + (f"#{number}" if number > 1 else "")
+                known = cls._from_environment.setdefault(name, (url, endpoint))
+                if known[0] == url:
+                    break
+        return name
+
+    @classmethod
+    def is_registered(cls, name: str) -> bool:
+        """Whether the name was registered in code."""
+        return name in cls._registered
+
+    @classmethod
+    def connection(cls, name: str) -> Endpoint:
+        """What the name stands for: registered in code, else by ``HERACLES_REDIS_<NAME>_URL``.
+
+        Raises:
+            ConfigurationError: there is none of that name, or its URL cannot be used.
+        """
+        with cls._lock:
+            if name in cls._registered:
+                return cls._registered[name]
+        variables = _variables(name)
+        for variable in variables:
+            if url := os.environ.get(variable):
+                return cls._of_variable(name, variable, url)
+        with cls._lock:
+            if name in cls._from_environment:
+                return cls._from_environment[name][1]
+            known = ", ".join(sorted(cls._registered)) or "none"
+        raise ConfigurationError(
+            f"no Redis connection {name!r} is registered (registered: {known}): call "
+            f"Redis.register_connection({name!r}, url=…) or set {' or '.join(variables)}"
+        )
+
+    @classmethod
+    def _of_variable(cls, name: str, variable: str, url: str) -> Endpoint:
+        with cls._lock:
+            known = cls._from_environment.get(name)
+            if known is not None and known[0] == url:
+                return known[1]
+            try:
+                endpoint = _endpoint(url, None, False, {})
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{variable}: {error}") from None
+            cls._from_environment[name] = (url, endpoint)
+            return endpoint
+
+
+def _variables(name: str) -> tuple[str, ...]:
+    word = re.sub(r"[^A-Z0-9]", "_", name.upper())
+    own = f"HERACLES_REDIS_{word}_URL"
+    # What serves where nothing is named serves under the name that nothing stands for.
+    return (own, "HERACLES_REDIS_URL", "REDIS_URL") if name == "default" else (own,)
+
+
+# ------------------------------------------------------------------------------------------------------------ URLs
+
+
+def _endpoint(
+    url: str | None, sentinel: Mapping[str, Any] | None, cluster: bool, options: Mapping[str, Any]
+) -> Endpoint:
+    form, hosts, path, from_url = _read_url(url) if url is not None else ("", [], "", {})
+    given: dict[str, Any] = {**options, **from_url}
+    if sentinel is not None:
+        return _of_sentinels(sentinel, given)
+    if form == "sentinel":
+        return _of_sentinels({"sentinels": hosts or ["localhost"], "name": path}, given)
+    if cluster or form == "cluster":
+        if given.pop("db", 0):
+            raise ConfigurationError("a Redis Cluster has no databases: leave the number out")
+        default = _address((given.pop("host", "localhost"), given.pop("port", REDIS_PORT)), REDIS_PORT)
+        return Endpoint(given, nodes=[_address(host, REDIS_PORT) for host in hosts] or [default], cluster=True)
+    return Endpoint(given)
+
+
+def _read_url(url: str) -> tuple[str, list[str], str, dict[str, Any]]:
+    """Form (sentinel, cluster or ''), hosts and path of those forms, and redis-py's options."""
+    try:
+        scheme, separator, rest = url.partition("://")
+        found = _FORMS.fullmatch(scheme)
+        if not found:
+            if not separator or scheme not in ("redis", "rediss", "unix"):
+                raise ConfigurationError(
+                    f"cannot use a Redis URL that begins with {scheme[:20]!r}: give redis://, rediss://, unix://, "
+                    "redis+sentinel:// or redis+cluster://"
+                )
+            _check_port(url)
+            return "", [], "", dict(parse_url(url))
+        return _read_nodes(found, rest)
+    except (ValueError, TypeError) as error:
+        # Neither URL nor cause is shown whole: a password may stand in both.
+        raise ConfigurationError(
+            f"cannot read the Redis URL: {type(error).__name__}; its form is "
+            "redis://user:password@host:port/0, special characters as %XX"
+        ) from None
+
+
+def _check_port(url: str) -> None:
+    # Reading it raises ValueError where it is no number.
+    _ = urlsplit(url).port
+
+
+def _read_nodes(found: "re.Match[str]", rest: str) -> tuple[str, list[str], str, dict[str, Any]]:
+    rest, _, query = rest.partition("?")
+    authority, _, path = rest.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    name, _, database = path.partition("/")
+    form = found["form"]
+    if form == "cluster":
+        name, database = "", path
+    elif not name:
+        raise ConfigurationError("a redis+sentinel URL names its master: redis+sentinel://host:26379/mymaster")
+    options = dict(parse_url(f"{found['tls']}://{user}{at}localhost/{database}?{query}"))
+    options.pop("host", None)
+    return form, [host for host in hosts.split(",") if host], unquote(name), options
+
+
+def _of_sentinels(sentinel: Mapping[str, Any], options: dict[str, Any]) -> Endpoint:
+    unknown = set(sentinel) - {"sentinels", "name", "password", "username", "sentinel_password", "sentinel_username"}
+    if unknown or not sentinel.get("sentinels") or not sentinel.get("name"):
+        raise ConfigurationError(
+            'sentinel= is {"sentinels": [("host", 26379), …], "name": "mymaster"}'
+            + (f", without {', '.join(sorted(map(str, unknown)))}" if unknown else "")
+        )
+    own = {**options, **{key: sentinel[key] for key in ("username", "password") if key in sentinel}}
+    for_sentinels = {
+        key.removeprefix("sentinel_"): value
+        for source in (own, sentinel)
+        for key, value in source.items()
+        if key in ("sentinel_password", "sentinel_username")
+    }
+    server = {key: value for key, value in own.items() if not key.startswith("sentinel_")}
+    shared = {key: value for key, value in server.items() if key.startswith(("socket_", "ssl", "connection_class"))}
+    nodes = [_address(node, SENTINEL_PORT) for node in sentinel["sentinels"]]
+    return Endpoint(server, nodes=nodes, master=str(sentinel["name"]), sentinel_options={**shared, **for_sentinels})
+
+
+def _address(node: Any, port: int) -> Address:
+    """From a pair, a mapping with host and port, or ``host:port``."""
+    try:
+        if isinstance(node, str):
+            host, _, number = node.rpartition(":") if re.search(r":\d+$", node) else (node, "", str(port))
+            return host.strip("[]"), int(number)
+        if isinstance(node, Mapping):
+            return str(node["host"]), int(node.get("port", port))
+        host, number = node
+        return str(host), int(number)
+    except (KeyError, TypeError, ValueError):
+        raise ConfigurationError(f"{node!r} is no address: give (host, port), 'host:port' or a mapping") from None

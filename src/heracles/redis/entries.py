@@ -1,0 +1,134 @@
+"""Stream entries: an envelope as its fields, and back.
+
+Entries of ours leave out what their key already says (queue, priority) and what has no value. Order matters: Redis
+stores the names of fields once for entries that have the same ones in the same order.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from heracles.model import Envelope, JobOverlapBehavior
+from heracles.redis.keys import DEFAULT_PRIORITY, NAME_PREFIX
+from heracles.redis.wire import Argument
+from heracles.units import from_iso, to_iso
+
+
+class Options(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """The options field of an entry."""
+
+    scheduled_for: str | None = None
+    priority: int | None = None
+    max_retries: int | None = None
+    retry_delay: int | None = None
+    overlap_behavior: str | None = None
+    overlap_delay: int | None = None
+    timeout: int | None = None
+    status_ttl: int | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_options = msgspec.json.Decoder(Options).decode
+
+
+def encode_options(envelope: Envelope, *, scheduled: bool = False) -> bytes:
+    """What the key does not say, as JSON; empty where there is nothing to say.
+
+    ``scheduled``: with its time; the store writes it where it has to compute it.
+    """
+    options = Options(
+        scheduled_for=to_iso(envelope.scheduled_for_ms)
+        if scheduled and envelope.scheduled_for_ms is not None
+        else None,
+        max_retries=envelope.max_retries,
+        retry_delay=envelope.retry_delay_ms,
+        overlap_behavior=JobOverlapBehavior.NO_OVERLAP.value if envelope.no_overlap else None,
+        overlap_delay=envelope.overlap_delay_ms,
+        timeout=envelope.timeout_ms,
+        status_ttl=envelope.status_ttl_s,
+    )
+    encoded = _encode(options)
+    return b"" if encoded == b"{}" else encoded
+
+
+def enqueue_arguments(envelope: Envelope) -> tuple[Argument, ...]:
+    """As enqueue.lua takes a dispatch."""
+    due, delay = envelope.scheduled_for_ms, envelope.delay_ms
+    return (
+        envelope.job_id,
+        envelope.dispatch_id,
+        "1" if envelope.from_job else "",
+        envelope.priority,
+        "" if due is None else due,
+        "" if delay is None else delay,
+        "1" if envelope.no_overlap else "",
+        NAME_PREFIX + envelope.name,
+        envelope.args,
+        envelope.kwargs,
+        encode_options(envelope),
+    )
+
+
+def fields_of(envelope: Envelope) -> list[Argument]:
+    """The fields of its entry, in order."""
+    fields: list[Argument] = ["job", NAME_PREFIX + envelope.name, "args", envelope.args]
+    fields += ["jobId", envelope.job_id, "dispatchId", envelope.dispatch_id]
+    if envelope.kwargs:
+        fields += ["kwargs", envelope.kwargs]
+    if options := encode_options(envelope, scheduled=True):
+        fields += ["options", options]
+    return fields
+
+
+def mapping(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Names and values in turn, as Redis answers them."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def envelope_of(fields: Mapping[bytes, bytes], priority: int = DEFAULT_PRIORITY) -> Envelope:
+    """What an entry of ours says.
+
+    Raises:
+        KeyError, ValueError, msgspec.ValidationError: it is none of ours after all.
+    """
+    encoded = fields.get(b"options")
+    options = _decode_options(encoded) if encoded else Options()
+    return Envelope(
+        job_id=fields[b"jobId"].decode(),
+        dispatch_id=fields[b"dispatchId"].decode(),
+        name=fields[b"job"].decode().removeprefix(NAME_PREFIX),
+        args=fields[b"args"],
+        kwargs=fields.get(b"kwargs", b""),
+        priority=priority,
+        no_overlap=options.overlap_behavior == JobOverlapBehavior.NO_OVERLAP,
+        scheduled_for_ms=None if options.scheduled_for is None else from_iso(options.scheduled_for),
+        overlap_delay_ms=options.overlap_delay,
+        max_retries=options.max_retries,
+        retry_delay_ms=options.retry_delay,
+        timeout_ms=options.timeout,
+        status_ttl_s=options.status_ttl,
+    )
+
+
+def time_of(text: bytes | None) -> int | None:
+    """A time of a status hash; None where there is none, or none that can be read."""
+    if not text:
+        return None
+    try:
+        return from_iso(text.decode())
+    except (ValueError, OverflowError):
+        return None
+
+
+def number_of(text: bytes | None, default: int = 0) -> int:
+    """A number of a status hash."""
+    try:
+        return int(text) if text else default
+    except ValueError:
+        return default
+
+
+def text_of(value: Any) -> str:
+    """Text that Redis answered, whatever bytes somebody has put there."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,63 @@
+-- Looks at entries that were read longer than a lease ago, in pages: each has to be a running job's, or to be started
+-- again first.
+--
+-- KEYS, ARGV[1..7]: see core.lua
+-- ARGV[8] priority
+-- ARGV[9] entry id to begin at
+-- returns the entry id to go on after or '', and how many were put right
+
+local STEP = 200
+local priority = tonumber(ARGV[8])
+local stream = stream_of(priority)
+
+local function give_back(message)
+  wakes = true
+  return call('ZADD', K.returned, 0, place_of(priority, message))
+end
+
+-- Whether something had to be put right.
+local function check(message, fields)
+  local id, dispatch = field_of(fields, 'jobId'), field_of(fields, 'dispatchId')
+  local is_named = id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true)
+  local job = is_named and read_job(dispatch .. ':' .. id)
+  local is_adopted = job and (job.has.adopted or not field_of(fields, 'type'))
+  if not job or not is_adopted or not job.status and not is_ours(id, dispatch) then
+    return call('ZADD', K.foreign, 'NX', now, place_of(priority, message)) == 1
+  elseif not job.status then
+    revive(job, message, priority, fields)
+    if give_back(message) == 1 then
+      -- It was counted as running when its record was removed.
+      counted.running = (counted.running or 0) - 1
+      counted.pending = (counted.pending or 0) + 1
+    end
+    return true
+  elseif job.message ~= message then
+    discard(priority, message)
+    return true
+  elseif job.status == 'running' then
+    return call('ZADD', K.leases, 'NX', now, job.ref) == 1
+  elseif startable(job.status) then
+    return give_back(message) == 1
+  elseif not call('ZSCORE', K.leases, job.ref) then
+    close_entry(job)
+    return true
+  end
+end
+
+return conclude(function()
+  allow_when_full()
+  local pending = redis.pcall('XPENDING', stream, group, 'IDLE', lease, ARGV[9], '+', STEP)
+  if pending.err then
+    return { '', 0 }
+  end
+  local count = 0
+  for _, item in ipairs(pending) do
+    local entry = call('XRANGE', stream, item[1], item[1])[1]
+    if not entry then
+      call('XACK', stream, group, item[1])
+    elseif check(item[1], entry[2]) then
+      count = count + 1
+    end
+  end
+  return { #pending == STEP and pending[STEP][1] or '', count }
+end)

@@ -1,0 +1,49 @@
+-- Looks at records: an unfinished job has to stand somewhere, a finished one's has to expire.
+--
+-- KEYS, ARGV[1..7]: see core.lua
+-- ARGV[8…] refs
+-- returns how many were put right
+
+local function stands(job)
+  for _, kind in ipairs({ K.scheduled, K.delayed, K.waiting, K.leases }) do
+    if call('ZSCORE', kind, job.ref) then
+      return true
+    end
+  end
+end
+
+local function check(ref)
+  local job = read_job(ref)
+  if not job.status or job.has.jobId and not job.has.adopted then
+    return false
+  elseif job.status == 'running' then
+    return call('ZADD', K.leases, 'NX', now, ref) == 1
+  elseif not unfinished(job.status) then
+    return call('TTL', job.key) == -1 and call('EXPIRE', job.key, status_ttl) == 1
+  elseif job.message and entry_of(job) or stands(job) then
+    return false
+  end
+  if job.message then
+    call('HDEL', job.key, 'messageId')
+    job.message = false
+  end
+  local fields = kept(job)
+  if fields and job.has.overlap then
+    line_up(job, fields)
+  else
+    -- Without its arguments it fails.
+    make_ready(job, fields)
+  end
+  return true
+end
+
+return conclude(function()
+  allow_when_full()
+  local count = 0
+  for at = 8, #ARGV do
+    if check(ARGV[at]) then
+      count = count + 1
+    end
+  end
+  return count
+end)

@@ -1,0 +1,334 @@
+-- Second in every script that moves jobs: where a job stands, its turn among those of its job id, its end.
+
+local function payload_of(job)
+  return K.payload .. job.tail
+end
+
+-- The fields of its entry, for a job that stands outside the streams or has ended.
+local function keep(job, fields, ttl)
+  if ttl then
+    call('SET', payload_of(job), cmsgpack.pack(fields), 'EX', ttl)
+  else
+    call('SET', payload_of(job), cmsgpack.pack(fields))
+  end
+end
+
+local function kept(job)
+  local packed = call('GET', payload_of(job))
+  return packed and cmsgpack.unpack(packed)
+end
+
+local function entry_of(job)
+  if not job.message then
+    return nil
+  end
+  local found = call('XRANGE', stream_of(job.priority), job.message, job.message)
+  return found[1] and found[1][2]
+end
+
+local function field_of(fields, name)
+  for at = 1, #fields, 2 do
+    if fields[at] == name then
+      return fields[at + 1]
+    end
+  end
+end
+
+-- Of an entry of ours: options are written compactly, and no text of a user stands in them.
+local function option_of(fields, pattern)
+  local options = fields and field_of(fields, 'options')
+  return options and match(options, pattern)
+end
+
+local function ttl_of(fields)
+  return tonumber(option_of(fields, '"statusTtl":(%d+)')) or status_ttl
+end
+
+local function is_exclusive(fields)
+  return option_of(fields, '"no_overlap"') ~= nil
+end
+
+-- Out of its stream; the fields that its entry had.
+local function leave_stream(job)
+  local fields = entry_of(job)
+  local stream = stream_of(job.priority)
+  call('XACK', stream, group, job.message)
+  call('XDEL', stream, job.message)
+  call('ZREM', K.returned, place_of(job.priority, job.message))
+  call('HDEL', job.key, 'messageId')
+  job.message = false
+  return fields
+end
+
+local function park(job, due, kind)
+  kind = kind or K.delayed
+  call('ZADD', kind, due, job.ref)
+  if call('ZRANGE', kind, 0, 0)[1] == job.ref then
+    wakes = true
+  end
+end
+
+-- ---------------------------------------------------------------------------------------------------- its end
+
+-- Finished dispatches leave the index of their job id, but for the latest one.
+local function unindex(job, ttl)
+  call('EXPIRE', K.dispatch .. ':' .. job.dispatch, ttl)
+  local list = K.jobs .. ':' .. job.id
+  if call('ZREVRANGE', list, 0, 0)[1] ~= job.dispatch then
+    call('ZREM', list, job.dispatch)
+  end
+  local left = call('ZRANGE', list, 0, 1)
+  if #left == 1 then
+    local key = K.status .. ':' .. job.id .. ':' .. left[1]
+    if left[1] == job.dispatch then
+      call('EXPIRE', list, ttl)
+    elseif not unfinished(call('HGET', key, 'status')) then
+      call('EXPIRE', list, max(call('TTL', key), 1))
+    end
+  end
+end
+
+local function index(job, sequence)
+  local list = K.jobs .. ':' .. job.id
+  call('SET', K.dispatch .. ':' .. job.dispatch, job.id)
+  for _, dispatch in ipairs(call('ZREVRANGE', list, 0, 0)) do
+    if not unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. dispatch, 'status')) then
+      call('ZREM', list, dispatch)
+    end
+  end
+  local twin = 'dispatch_' .. sub(job.id, 5)
+  if sub(job.id, 1, 4) == 'job_' and unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. twin, 'status')) then
+    call('ZADD', list, 'NX', 0, twin)
+  end
+  call('ZADD', list, sequence, job.dispatch)
+  call('PERSIST', list)
+end
+
+-- A final status: the record gets its time to live. fields as for become.
+local function finish(job, to, fields, ttl, why)
+  fields[#fields + 1] = 'completedAt'
+  fields[#fields + 1] = now_iso
+  become(job, to, fields, why)
+  call('EXPIRE', job.key, ttl)
+  push(finished, to, job.ref)
+  longest_ttl = max(longest_ttl, ttl)
+  if not is_twin(job.id, job.dispatch) then
+    unindex(job, ttl)
+  elseif call('EXISTS', K.jobs .. ':' .. job.id) == 1 then
+    unindex(job, ttl)
+  end
+end
+
+-- Whether it is one of ours whose record somebody removed, rather than one that somebody else wrote.
+local function is_ours(id, dispatch)
+  return is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
+end
+
+-- Acknowledged and removed.
+local function discard(priority, message)
+  call('XACK', stream_of(priority), group, message)
+  call('XDEL', stream_of(priority), message)
+end
+
+-- Its entry, where it has one, is done with and stays until it is trimmed.
+local function close_entry(job)
+  if job.message then
+    push(acknowledged, job.priority, job.message)
+    push(ended, job.priority, job.message .. ':' .. now)
+  end
+end
+
+local function name_in(fields)
+  local name = fields and field_of(fields, 'job')
+  return name and match(name, '^elysium%.heracles%.job%.(.+)$') or name
+end
+
+-- Defined below: ending one job may make the next of its job id ready, which may fail in turn.
+local unlock, leave_line
+
+-- Failed by the store's own decision.
+local function fail(job, why, fields)
+  local ttl = ttl_of(fields)
+  if fields then
+    keep(job, fields, ttl)
+  end
+  local changed = { 'error', why }
+  local name = name_in(fields)
+  if name then
+    changed[#changed + 1] = 'name'
+    changed[#changed + 1] = name
+  end
+  call('EXPIRE', K.result .. job.tail, ttl)
+  finish(job, 'failed', changed, ttl, why)
+  close_entry(job)
+  call('ZREM', K.leases, job.ref)
+  if job.has.overlap then
+    unlock(job)
+    leave_line(job, 0)
+  end
+end
+
+-- ------------------------------------------------------------------------------------------------ becoming ready
+
+local GONE = 'its arguments are gone from the store: the stream entry or payload was removed by something else'
+
+-- Last in its stream as of now.
+local function make_ready(job, fields)
+  fields = fields or kept(job)
+  if not fields then
+    return fail(job, GONE)
+  end
+  job.message = call('XADD', stream_of(job.priority), '*', unpack(fields))
+  call('HSET', job.key, 'messageId', job.message)
+  call('DEL', payload_of(job))
+  wakes = true
+end
+
+-- Its job id's turn is this one's: it is ready, unless the delay after the last run or a lock stands against it.
+local function take_turn(job, fields)
+  local cool = tonumber(call('GET', K.cool .. ':' .. job.id)) or 0
+  local lock = K.lock .. ':' .. job.id
+  local holder = call('GET', lock)
+  local due
+  if cool > now then
+    due = cool
+  elseif holder and holder ~= job.dispatch then
+    due = now + max(min(call('PTTL', lock), 1000), 1)
+  end
+  if not due then
+    return make_ready(job, fields)
+  end
+  if fields then
+    keep(job, fields)
+  end
+  park(job, due)
+end
+
+-- A NO_OVERLAP job became ready: it waits behind those of its job id that did so before.
+local function line_up(job, fields)
+  local line = K.overlap .. ':' .. job.id
+  local head = call('LINDEX', line, 0)
+  if head ~= job.ref then
+    call('RPUSH', line, job.ref)
+    if head then
+      if fields then
+        keep(job, fields)
+      end
+      return call('ZADD', K.waiting, now, job.ref)
+    end
+  end
+  take_turn(job, fields)
+end
+
+-- A record that somebody removed, made anew from what else is known of a job of ours. Its count stands.
+local function revive(job, message, priority, fields)
+  local has = { status = 'pending', createdAt = now_iso, messageId = message or nil }
+  if priority ~= 10 then
+    has.priority = priority
+  end
+  if is_exclusive(fields) then
+    has.overlap = '1'
+  end
+  for field, value in pairs(has) do
+    call('HSET', job.key, field, value)
+  end
+  job.status, job.message, job.priority, job.has = 'pending', message, priority, has
+end
+
+-- The next in line gets its turn. Cancelled ones have stayed in the line and are dropped here.
+local function advance(id)
+  local line = K.overlap .. ':' .. id
+  for _ = 1, 100 do
+    local ref = call('LINDEX', line, 0)
+    if not ref then
+      return
+    end
+    local job = read_job(ref)
+    if startable(job.status) and not job.message then
+      call('ZREM', K.waiting, ref)
+      return take_turn(job)
+    elseif unfinished(job.status) then
+      return
+    end
+    call('ZREM', K.waiting, ref)
+    call('LPOP', line)
+  end
+  local ref = call('LINDEX', line, 0)
+  if ref then
+    -- Go on from here at the next look.
+    park(name_job(ref), now)
+  end
+end
+
+-- Out of the line of its job id. cool: ms until the next may start, after a run.
+function leave_line(job, cool)
+  local line = K.overlap .. ':' .. job.id
+  if cool > 0 then
+    call('SET', K.cool .. ':' .. job.id, now + cool, 'PX', cool)
+  end
+  if call('LINDEX', line, 0) == job.ref then
+    call('LPOP', line)
+    advance(job.id)
+  else
+    call('LREM', line, 1, job.ref)
+  end
+end
+
+function unlock(job)
+  local lock = K.lock .. ':' .. job.id
+  if call('GET', lock) == job.dispatch then
+    call('DEL', lock)
+  end
+end
+
+-- What is due becomes ready, in order. Whether there is more than was looked at.
+local function promote(limit)
+  local due = {}
+  for _, kind in ipairs({ K.scheduled, K.delayed }) do
+    local found = call('ZRANGEBYSCORE', kind, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+    local refs = {}
+    for at = 1, #found, 2 do
+      local job = read_job(found[at])
+      job.at, job.order = tonumber(found[at + 1]), tonumber(job.has.order) or 0
+      due[#due + 1] = job
+      refs[#refs + 1] = found[at]
+    end
+    if #refs > 0 then
+      call('ZREM', kind, unpack(refs))
+    end
+  end
+  table.sort(due, function(a, b)
+    if a.at ~= b.at then
+      return a.at < b.at
+    end
+    return a.order < b.order or a.order == b.order and a.ref < b.ref
+  end)
+  for _, job in ipairs(due) do
+    if startable(job.status) and not job.message then
+      if job.has.overlap then
+        line_up(job)
+      else
+        make_ready(job)
+      end
+    elseif not unfinished(job.status) and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
+      advance(job.id)
+    end
+  end
+  return #due >= limit
+end
+
+-- The code of a run has ended, or nobody knows better: lease, lock and place are free. Harmless when repeated.
+local function release(job, cool)
+  if call('ZREM', K.leases, job.ref) == 0 then
+    return
+  end
+  unlock(job)
+  if job.has.overlap then
+    leave_line(job, cool)
+  end
+  if job.status == 'scheduled_for_retry' then
+    park(job, max(tonumber(job.has.due) or now, now))
+  elseif not unfinished(job.status) then
+    close_entry(job)
+  end
+end

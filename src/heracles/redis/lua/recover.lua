@@ -1,0 +1,39 @@
+-- What a worker's session was given in a stream beyond what it knows of, in pages.
+--
+-- KEYS, ARGV[1..7]: see core.lua
+-- ARGV[8] consumer
+-- ARGV[9] session
+-- ARGV[10] priority
+-- ARGV[11] entry id to begin at
+-- ARGV[12] the most entries to look at
+-- ARGV[13…] the refs that it knows of
+-- returns the entry id to go on after or '', and jobs as exchange.lua returns started ones; startedAt for now
+
+local consumer, session, priority = ARGV[8], ARGV[9], tonumber(ARGV[10])
+
+return conclude(function()
+  local known, found = {}, {}
+  for at = 13, #ARGV do
+    known[ARGV[at]] = true
+  end
+  local stream = stream_of(priority)
+  local pending = redis.pcall('XPENDING', stream, group, ARGV[11], '+', ARGV[12], consumer)
+  if pending.err then
+    return { '', found }
+  end
+  for _, item in ipairs(pending) do
+    local entry = call('XRANGE', stream, item[1], item[1])[1]
+    local fields = entry and entry[2]
+    local id, dispatch = fields and field_of(fields, 'jobId'), fields and field_of(fields, 'dispatchId')
+    if id and dispatch and not find(dispatch, ':', 1, true) and not known[dispatch .. ':' .. id] then
+      local job = read_job(dispatch .. ':' .. id)
+      local has = job.has
+      if job.status == 'running' and has.session == session and job.message == item[1] then
+        found[#found + 1] = { priority, item[1], fields, job.token, job.retries, job.deliveries, has.createdAt or '',
+          has.error or '', has.unknownSince or '', has.startedAt or '' }
+      end
+    end
+  end
+  local last = pending[#pending]
+  return { #pending >= tonumber(ARGV[12]) and last[1] or '', found }
+end)

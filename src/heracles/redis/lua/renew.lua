@@ -1,0 +1,32 @@
+-- Renews the leases and locks of the jobs that a worker holds.
+--
+-- KEYS, ARGV[1..7]: see core.lua
+-- ARGV[8…] for each job: job id, dispatch id, token
+-- returns for each a letter: held, lost, cancelled (and renewed, while its code may run)
+
+local STRIDE = 3
+
+local function renew(job, token)
+  local is_leased = call('ZSCORE', K.leases, job.ref)
+  if not job.status or job.token ~= token or not is_leased and job.status ~= 'running' then
+    return job.status == 'cancelled' and job.token == token and 'c' or 'l'
+  end
+  call('ZADD', K.leases, now + lease, job.ref)
+  if job.has.overlap then
+    local lock = K.lock .. ':' .. job.id
+    local holder = call('GET', lock)
+    if not holder or holder == job.dispatch then
+      call('SET', lock, job.dispatch, 'PX', lease)
+    end
+  end
+  return job.status == 'cancelled' and 'c' or 'h'
+end
+
+return conclude(function()
+  allow_when_full()
+  local answers = {}
+  for at = 8, #ARGV, STRIDE do
+    answers[#answers + 1] = renew(read_job(ARGV[at + 1] .. ':' .. ARGV[at]), tonumber(ARGV[at + 2]))
+  end
+  return table.concat(answers)
+end)

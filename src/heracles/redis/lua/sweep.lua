@@ -1,0 +1,54 @@
+-- Removes records, and the entries of their jobs.
+--
+-- KEYS, ARGV[1..7]: see core.lua
+-- ARGV[8] 'finished': jobs that ended before the time; 'all': jobs that were dispatched before it
+-- ARGV[9] the time, ISO 8601
+-- ARGV[10] '1': entries stay
+-- ARGV[11] '1': only count
+-- ARGV[12…] refs
+-- returns how many records and how many entries went or would go
+
+local what, before, keeps_entries, only_counts = ARGV[8], ARGV[9], ARGV[10] == '1', ARGV[11] == '1'
+
+local function is_to_go(job)
+  if not job.status then
+    return false
+  elseif what == 'all' then
+    return (job.has.createdAt or '') <= before
+  end
+  return not unfinished(job.status) and (job.has.completedAt or '') < before and not call('ZSCORE', K.leases, job.ref)
+end
+
+local function remove(job)
+  call('UNLINK', job.key, payload_of(job), K.result .. job.tail)
+  local by_dispatch = K.dispatch .. ':' .. job.dispatch
+  if call('GET', by_dispatch) == job.id then
+    call('DEL', by_dispatch)
+  end
+  call('ZREM', K.jobs .. ':' .. job.id, job.dispatch)
+  if what == 'all' then
+    call('DEL', K.overlap .. ':' .. job.id, K.lock .. ':' .. job.id, K.cool .. ':' .. job.id)
+  end
+end
+
+return conclude(function()
+  allow_when_full()
+  local records, entries = 0, 0
+  for at = 12, #ARGV do
+    local job = read_job(ARGV[at])
+    if is_to_go(job) then
+      records = records + 1
+      local has_entry = not keeps_entries and job.message
+      if has_entry and only_counts then
+        entries = entries + (entry_of(job) and 1 or 0)
+      elseif has_entry then
+        call('XACK', stream_of(job.priority), group, job.message)
+        entries = entries + call('XDEL', stream_of(job.priority), job.message)
+      end
+      if not only_counts then
+        remove(job)
+      end
+    end
+  end
+  return { records, entries }
+end)

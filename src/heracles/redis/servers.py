@@ -1,0 +1,265 @@
+"""Which server a key is on: one address, the master that Sentinels name, or the node of a cluster that has its slot."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from redis.asyncio.connection import AbstractConnection
+from redis.crc import key_slot
+
+from heracles.errors import TransportUnavailableError
+from heracles.redis.client import Client, Command
+from heracles.redis.refusals import Refusal, translate
+from heracles.redis.wire import LostError, Wire, open_wire
+
+Address = tuple[str, int]
+#: How often the Sentinels are asked whether the master is still the one connected to: an old one may live on, cut off.
+MASTER_CHECK_S = 3.0
+#: While a cluster moves a slot or elects a master: how often a call is tried again, and the first pause.
+CLUSTER_ATTEMPTS = 5
+CLUSTER_PAUSE_S = 0.02
+
+
+class Servers(Protocol):
+    """The servers behind one registered connection, for one event loop."""
+
+    async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
+        """The replies of the server that has the key. See ``Client.call``.
+
+        Raises:
+            TransportUnavailableError: it cannot be reached.
+        """
+        ...
+
+    async def open_wire(self, key: str) -> Wire:
+        """A further connection to the server that has the key."""
+        ...
+
+    async def call_each(self, command: Command) -> list[Any]:
+        """The replies of every server that has keys."""
+        ...
+
+    def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+async def _open(options: AbstractConnection, where: str, address: Address | None = None) -> Wire:
+    try:
+        return await open_wire(options, where, address)
+    except Refusal as refusal:
+        raise translate(refusal, where) from refusal
+
+
+class SingleServer:
+    """One server at a fixed address."""
+
+    def __init__(self, options: AbstractConnection, where: str) -> None:
+        self._options, self._where = options, where
+        self._client = Client(self._dial)
+
+    async def _dial(self) -> Wire:
+        return await _open(self._options, self._where)
+
+    async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
+        """As ``Servers``."""
+        return await self._client.call(*commands, repeat=repeat)
+
+    async def open_wire(self, key: str) -> Wire:
+        """As ``Servers``."""
+        return await self._dial()
+
+    async def call_each(self, command: Command) -> list[Any]:
+        """As ``Servers``."""
+        return await self._client.call(command)
+
+    def close(self) -> None:
+        """As ``Servers``."""
+        self._client.close()
+
+
+class SentinelServer:
+    """The master of a name, as a quorum of Sentinels knows it."""
+
+    def __init__(
+        self,
+        options: AbstractConnection,
+        where: str,
+        master: str,
+        sentinels: Sequence[Address],
+        sentinel_options: AbstractConnection,
+    ) -> None:
+        self._options, self._where, self._master = options, where, master
+        self._sentinels = list(sentinels)
+        self._sentinel_options = sentinel_options
+        self._client = Client(self._dial)
+        self._checked_at = 0.0
+        self._check: asyncio.Task[None] | None = None
+
+    async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
+        """As ``Servers``."""
+        self._check_master()
+        replies = await self._client.call(*commands, repeat=repeat)
+        if any(isinstance(reply, Refusal) and reply.code == "READONLY" for reply in replies):
+            self._client.drop("it is no master any more")
+        return replies
+
+    async def open_wire(self, key: str) -> Wire:
+        """As ``Servers``."""
+        return await self._dial()
+
+    async def call_each(self, command: Command) -> list[Any]:
+        """As ``Servers``."""
+        return await self._client.call(command)
+
+    def close(self) -> None:
+        """As ``Servers``."""
+        if self._check is not None:
+            self._check.cancel()
+        self._client.close()
+
+    async def _dial(self) -> Wire:
+        address = await self._find_master()
+        self._checked_at = asyncio.get_running_loop().time()
+        wire = await _open(self._options, self._where, address)
+        role = await wire.send(("ROLE",))
+        if not isinstance(role, Refusal) and role[0] != b"master":
+            wire.drop()
+            raise LostError(f"{self._where}: the Sentinels name {address[0]}:{address[1]}, which is no master yet")
+        return wire
+
+    async def _find_master(self) -> Address:
+        why = "none is given"
+        for sentinel in list(self._sentinels):
+            try:
+                address = await self._ask(sentinel)
+            except (TransportUnavailableError, Refusal) as error:
+                why = str(error)
+                continue
+            if address is not None:
+                # The one that answered is asked first next time.
+                self._sentinels.remove(sentinel)
+                self._sentinels.insert(0, sentinel)
+                return address
+            why = f"{sentinel[0]}:{sentinel[1]} knows no master {self._master!r}"
+        raise LostError(f"{self._where}: no Sentinel names a master: {why}")
+
+    async def _ask(self, sentinel: Address) -> Address | None:
+        wire = await open_wire(self._sentinel_options, f"Sentinel {sentinel[0]}:{sentinel[1]}", sentinel)
+        try:
+            found = await wire.send(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master))
+        finally:
+            wire.drop()
+        if isinstance(found, Refusal):
+            raise found
+        return (found[0].decode(), int(found[1])) if found else None
+
+    def _check_master(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._client.peer is None or loop.time() - self._checked_at < MASTER_CHECK_S:
+            return
+        self._checked_at = loop.time()
+        if self._check is None or self._check.done():
+            self._check = loop.create_task(self._compare_master())
+
+    async def _compare_master(self) -> None:
+        try:
+            address = await self._find_master()
+        except LostError:
+            # Without Sentinels the connection that stands is as good as any.
+            return
+        if self._client.peer not in (None, address):
+            self._client.drop("another server is master now")
+
+
+class ClusterServers:
+    """The masters of a cluster."""
+
+    def __init__(self, options: AbstractConnection, where: str, seeds: Sequence[Address]) -> None:
+        self._options, self._where = options, where
+        self._seeds = list(seeds)
+        self._clients: dict[Address, Client] = {}
+        #: First slot, last slot, master.
+        self._slots: list[tuple[int, int, Address]] = []
+
+    async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
+        """As ``Servers``."""
+        for attempt in range(CLUSTER_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(CLUSTER_PAUSE_S * 2**attempt)
+            try:
+                client = self._client(await self._address(key))
+                replies = await client.call(*commands, repeat=repeat)
+            except LostError:
+                # Its replica may take over: the next call looks for it.
+                self._slots = []
+                raise
+            if not self._is_elsewhere(replies):
+                break
+        return replies
+
+    def _is_elsewhere(self, replies: Sequence[Any]) -> bool:
+        """Whether the slot is moving or has moved. ASK is never followed: a script needs all keys of its slot."""
+        codes = {reply.code for reply in replies if isinstance(reply, Refusal)}
+        if codes & {"MOVED", "READONLY", "CLUSTERDOWN"}:
+            self._slots = []
+        return bool(codes & {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"})
+
+    async def open_wire(self, key: str) -> Wire:
+        """As ``Servers``."""
+        address = await self._address(key)
+        try:
+            return await _open(self._options, self._where, address)
+        except LostError:
+            self._slots = []
+            raise
+
+    async def call_each(self, command: Command) -> list[Any]:
+        """As ``Servers``."""
+        await self._learn()
+        masters = sorted({master for _, _, master in self._slots})
+        return [(await self._client(master).call(command))[0] for master in masters]
+
+    def close(self) -> None:
+        """As ``Servers``."""
+        for client in self._clients.values():
+            client.close()
+
+    def _client(self, address: Address) -> Client:
+        client = self._clients.get(address)
+        if client is None:
+
+            async def dial() -> Wire:
+                return await _open(self._options, self._where, address)
+
+            client = self._clients[address] = Client(dial)
+        return client
+
+    async def _address(self, key: str) -> Address:
+        if not self._slots:
+            await self._learn()
+        slot = key_slot(key.encode())
+        for first, last, master in self._slots:
+            if first <= slot <= last:
+                return master
+        self._slots = []
+        raise LostError(f"{self._where}: no node serves slot {slot} now")
+
+    async def _learn(self) -> None:
+        why = "none is given"
+        for address in dict.fromkeys((*self._clients, *self._seeds)):
+            try:
+                found = (await self._client(address).call(("CLUSTER", "SLOTS")))[0]
+            except LostError as error:
+                why = str(error)
+                continue
+            if isinstance(found, Refusal):
+                raise translate(found, self._where)
+            self._slots = [(first, last, _master(nodes[0], address)) for first, last, *nodes in found]
+            return
+        raise LostError(f"{self._where}: no node answers: {why}")
+
+
+def _master(node: Sequence[Any], asked: Address) -> Address:
+    """A node without an address is the one that was asked."""
+    return (node[0].decode() if node[0] else asked[0], int(node[1]))

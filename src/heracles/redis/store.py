@@ -1,0 +1,211 @@
+"""What all verbs share: the connection behind the name, the names of keys, and how a script is called."""
+
+import logging
+import re
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from heracles.errors import ConfigurationError, TransportError, TransportUnavailableError
+from heracles.options import StoreSettings
+from heracles.redis.client import Command
+from heracles.redis.connections import Endpoint, Redis
+from heracles.redis.entries import text_of
+from heracles.redis.keys import Keys
+from heracles.redis.refusals import Refusal, translate
+from heracles.redis.scripts import script
+from heracles.redis.servers import Servers
+from heracles.redis.wire import Argument
+
+logger = logging.getLogger("heracles.redis")
+
+OLDEST_SERVER = (6, 2)
+#: From this version on Redis tells whether a write is on disk.
+WAITAOF_SERVER = (7, 2)
+#: How long an acknowledged write may take to reach a replica or the disk, in ms.
+DURABLE_WITHIN_MS = 3000
+
+
+class Store:
+    """One connection, key prefix and set of options."""
+
+    def __init__(self, connection: str, prefix: str, group: str, settings: StoreSettings) -> None:
+        self.settings = settings
+        self._name, self._prefix, self._group = connection, prefix, group
+        self._endpoint: Endpoint | None = None
+        self._keys: Keys | None = None
+        self._is_checked = False
+        self._has_warned = False
+        #: Whether the disk is waited for after each dispatch; else Redis itself writes before it answers.
+        self._waits_for_disk = False
+        self._lock = threading.Lock()
+
+    # -------------------------------------------------------------------------------------------------- connection
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What the connection's name stands for, looked up once.
+
+        Raises:
+            ConfigurationError: there is none of that name.
+        """
+        with self._lock:
+            if self._endpoint is None:
+                self._endpoint = Redis.connection(self._name)
+            return self._endpoint
+
+    @property
+    def keys(self) -> Keys:
+        """The names of keys."""
+        if self._keys is None:
+            self._keys = Keys(self._prefix, in_cluster=self.endpoint.in_cluster)
+        return self._keys
+
+    @property
+    def identity(self) -> str:
+        """Connection and key prefix, for people."""
+        try:
+            return f"{self.endpoint.identity} (keys {self._prefix}:*)"
+        except ConfigurationError:
+            return f"the Redis connection {self._name!r} (keys {self._prefix}:*)"
+
+    @property
+    def where(self) -> str:
+        """The connection, for messages."""
+        return self.endpoint.identity
+
+    async def open(self) -> None:
+        """Reach every server and check it again."""
+        await self._check(await self.endpoint.servers())
+
+    async def servers(self) -> Servers:
+        """The running event loop's connections to a store that was checked."""
+        servers = await self.endpoint.servers()
+        if not self._is_checked:
+            await self._check(servers)
+        return servers
+
+    async def close(self) -> None:
+        """Close what belongs to the running event loop."""
+        if self._endpoint is not None:
+            await self._endpoint.close()
+
+    # ------------------------------------------------------------------------------------------------------- calls
+
+    async def command(self, key: str, *command: Argument) -> Any:
+        """The answer to one command.
+
+        Raises:
+            TransportUnavailableError: the server cannot be reached, or cannot serve now.
+            TransportError: it refuses.
+        """
+        return (await self.commands(key, command))[0]
+
+    async def commands(self, key: str, *commands: Command) -> list[Any]:
+        """The answers to several commands in one round trip; the first refusal is raised. See ``command``."""
+        servers = await self.servers()
+        return [self._accept(reply) for reply in await servers.call(key, *commands)]
+
+    async def run(
+        self, name: str, queue: str, *arguments: Argument, repeat: bool = True, then: Command | None = None
+    ) -> Any:
+        """The answer of a script; with ``then``, a pair with the answer of the command sent behind it.
+
+        ``repeat``: whether it may be sent again when the connection broke. See ``command`` for what is raised.
+        """
+        verb, servers = script(name), await self.servers()
+        meta = self.keys.of("meta", queue)
+        call: Command = (
+            "EVALSHA", verb.sha, 2, meta, self.keys.absent(queue), *self._common(queue), *arguments,
+        )  # fmt: skip
+        calls = (call,) if then is None else (call, then)
+        replies = await servers.call(meta, *calls, repeat=repeat)
+        if isinstance(replies[0], Refusal) and replies[0].code == "NOSCRIPT":
+            load: Command = ("SCRIPT", "LOAD", verb.text)
+            # The one before refused them all, and did nothing.
+            replies = (await servers.call(meta, load, *calls, repeat=repeat))[1:]
+        answers = [self._accept(reply) for reply in replies]
+        return answers[0] if then is None else answers
+
+    def _common(self, queue: str) -> Sequence[Argument]:
+        settings = self.settings
+        kept = settings.max_stream_size if settings.cleanup_completed_jobs else -1
+        return (
+            self._prefix,
+            self.keys.tag(queue),
+            self._group,
+            settings.lease_ms,
+            settings.status_ttl_s,
+            kept,
+            settings.max_deliveries,
+        )
+
+    def _accept(self, reply: Any) -> Any:
+        if isinstance(reply, Refusal):
+            raise translate(reply, self.where) from reply
+        return reply
+
+    # -------------------------------------------------------------------------------------------------- the server
+
+    def durable(self) -> Command | None:
+        """What is sent behind a dispatch so that its answer says that it is safe."""
+        match self.settings.durability:
+            case "replicated":
+                return ("WAIT", 1, DURABLE_WITHIN_MS)
+            case "fsync" if self._waits_for_disk:
+                return ("WAITAOF", 1, 0, DURABLE_WITHIN_MS)
+            case _:
+                return None
+
+    async def _check(self, servers: Servers) -> None:
+        """Whether every server can serve.
+
+        Raises:
+            TransportError: one is too old, or cannot give the durability asked for.
+        """
+        for reply in await servers.call_each(("INFO",)):
+            info = _read_info(self._accept(reply))
+            if info.get("loading") == "1":
+                raise TransportUnavailableError(f"{self.where} is loading its data")
+            version = _version(info)
+            if version < OLDEST_SERVER:
+                raise TransportError(f"{self.where} is Redis {info.get('redis_version')}: 6.2 or newer is needed")
+            if info.get("cluster_enabled") == "1" and not self.endpoint.in_cluster:
+                raise TransportError(f"{self.where} is a Redis Cluster: register the connection with cluster=True")
+            self._warn_of_eviction(info)
+            if self.settings.durability == "fsync":
+                await self._check_disk(servers, info, version)
+        self._is_checked = True
+
+    def _warn_of_eviction(self, info: dict[str, str]) -> None:
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction" and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s evicts keys when its memory is full (maxmemory-policy %s), jobs among them: set noeviction",
+                self.where,
+                policy,
+            )
+
+    async def _check_disk(self, servers: Servers, info: dict[str, str], version: tuple[int, int]) -> None:
+        if info.get("aof_enabled") != "1":
+            raise TransportError(f'durability="fsync": {self.where} writes no AOF: set appendonly yes')
+        if version >= WAITAOF_SERVER:
+            self._waits_for_disk = True
+            return
+        found = [self._accept(reply) for reply in await servers.call_each(("CONFIG", "GET", "appendfsync"))]
+        if any(text_of(answer[1]) != "always" for answer in found if answer):
+            raise TransportError(
+                f'durability="fsync": {self.where} is Redis {info.get("redis_version")}, which cannot tell when a write '
+                "is on disk: use 7.2 or newer, or set appendfsync always"
+            )
+
+
+def _read_info(answer: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in text_of(answer).splitlines() if ":" in line)
+    return {name: value for name, _, value in lines}
+
+
+def _version(info: dict[str, str]) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", info.get("redis_version", ""))
+    return (int(found[1]), int(found[2])) if found else OLDEST_SERVER

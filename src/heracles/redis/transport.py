@@ -1,0 +1,221 @@
+"""The transport on Redis Streams: each verb of ``heracles.transport.Transport`` goes to the part that does it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from heracles.errors import TransportError
+from heracles.model import (
+    Beaten,
+    Changes,
+    CleanupRules,
+    Delivery,
+    Envelope,
+    Exchange,
+    Gates,
+    Held,
+    JobStatus,
+    Overview,
+    Record,
+    Report,
+    Session,
+    Stored,
+    Storing,
+    Swept,
+    WorkerInfo,
+)
+from heracles.options import OPTIONS, Scope, StoreSettings, check_options
+from heracles.redis.adoption import Adoption
+from heracles.redis.cleaning import Cleaning
+from heracles.redis.control import Control
+from heracles.redis.entries import enqueue_arguments, text_of
+from heracles.redis.listener import RedisListener
+from heracles.redis.reading import Reading
+from heracles.redis.store import Store
+from heracles.redis.upkeep import Upkeep
+from heracles.redis.walking import chunks
+from heracles.redis.working import Working
+from heracles.transport import Listener
+
+
+class RedisTransport:
+    """Queues in Redis 6.2 or newer, or Valkey: one server, one with Sentinels, or a Cluster.
+
+    ``connection`` names what ``Redis.register_connection`` or the environment registered. All options are checked here;
+    nothing is connected to before the first call.
+
+    Raises:
+        OptionError: an option is unknown or its value is not allowed.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        checked = check_options(options, Scope.REDIS, "RedisTransport")
+
+        def given(name: str) -> Any:
+            return checked.get(name, OPTIONS[name].default)
+
+        self._options = checked
+        self._settings = StoreSettings.of(checked)
+        self._store = Store(given("connection"), given("key_prefix"), given("consumer_group"), self._settings)
+        self._adoption = Adoption(self._store, self._cancel_all)
+        self._control = Control(self._store, self._adoption)
+        self._working = Working(self._store, self._adoption, given("consumer_name"))
+        self._reading = Reading(self._store)
+        self._upkeep = Upkeep(self._store)
+        self._cleaning = Cleaning(self._store, self._control, self._reading)
+        self._known_queues: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<RedisTransport on {self.identity}>"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options that it was given, checked."""
+        return self._options
+
+    @property
+    def settings(self) -> StoreSettings:
+        """As ``Transport.settings``."""
+        return self._settings
+
+    @property
+    def identity(self) -> str:
+        """As ``Transport.identity``."""
+        return self._store.identity
+
+    async def open(self) -> None:
+        """As ``Transport.open``."""
+        await self._store.open()
+
+    async def close(self) -> None:
+        """As ``Transport.close``."""
+        await self._store.close()
+
+    # ------------------------------------------------------------------------------------------------- producers
+
+    async def enqueue(self, queue: str, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
+        """As ``Transport.enqueue``."""
+        await self._make_known(queue)
+        found: list[Stored] = []
+        for part in chunks(envelopes):
+            found += await self._enqueue(queue, part)
+        return found
+
+    async def _make_known(self, queue: str, *, again: bool = False) -> None:
+        """The queue is listed, before it has jobs."""
+        if again or queue not in self._known_queues:
+            await self._store.command(self._store.keys.queues, "SADD", self._store.keys.queues, queue)
+            self._known_queues.add(queue)
+
+    async def _enqueue(self, queue: str, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
+        # The server is checked first: only then is known how durable it can be.
+        await self._store.servers()
+        durable = self._store.durable()
+        arguments = [part for envelope in envelopes for part in enqueue_arguments(envelope)]
+        answer = await self._store.run("enqueue", queue, "" if durable is None else "1", *arguments, then=durable)
+        if durable is not None:
+            answer, reached = answer
+            self._check_durable(reached)
+        is_new, *answers = answer
+        if is_new:
+            # Also when somebody has emptied the store since it was made known.
+            await self._make_known(queue, again=True)
+        return [_stored(envelope, text_of(said)) for envelope, said in zip(envelopes, answers, strict=True)]
+
+    def _check_durable(self, reached: Any) -> None:
+        if self._settings.durability == "replicated" and reached < 1:
+            raise TransportError(
+                "the jobs are stored, but no replica has confirmed them in time (durability=replicated)"
+            )
+        if self._settings.durability == "fsync" and reached[0] < 1:
+            raise TransportError("the jobs are stored, but are not known to be on disk in time (durability=fsync)")
+
+    # --------------------------------------------------------------------------------------------------- workers
+
+    async def exchange(
+        self,
+        queue: str,
+        session: Session,
+        reports: Sequence[Report],
+        slots: int,
+        *,
+        suspects: bool = True,
+        pause_on_error: bool = False,
+    ) -> Exchange:
+        """As ``Transport.exchange``."""
+        return await self._working.exchange(
+            queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error
+        )
+
+    async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
+        """As ``Transport.recover``."""
+        return await self._working.recover(queue, session, held)
+
+    async def beat(self, session: Session, queues: Sequence[str], status: str, held: Sequence[Held]) -> Beaten:
+        """As ``Transport.beat``."""
+        return await self._working.beat(session, queues, status, held)
+
+    async def retire(self, session: Session, queues: Sequence[str]) -> None:
+        """As ``Transport.retire``."""
+        await self._working.retire(session, queues)
+
+    def listen(self, session: Session, queues: Sequence[str]) -> Listener:
+        """As ``Transport.listen``."""
+        return RedisListener(self._store, session, queues, self._control.cancel_foreign)
+
+    async def maintain(self, queue: str) -> Swept:
+        """As ``Transport.maintain``."""
+        return await self._upkeep.maintain(queue)
+
+    # --------------------------------------------------------------------------------------------------- control
+
+    async def gate(self, queue: str, *, paused: bool | None = None, draining: bool | None = None) -> Gates:
+        """As ``Transport.gate``."""
+        return await self._control.gate(queue, paused, draining)
+
+    async def cancel(self, queue: str, ids: Sequence[str]) -> Sequence[bool]:
+        """As ``Transport.cancel``."""
+        return await self._control.cancel(queue, ids)
+
+    async def clear(self, queue: str, *, running: bool = False) -> int:
+        """As ``Transport.clear``."""
+        return await self._control.clear(queue, running)
+
+    async def _cancel_all(self, queue: str) -> int:
+        return await self._control.clear(queue, running=True)
+
+    async def cleanup(self, queue: str, rules: CleanupRules) -> Swept:
+        """As ``Transport.cleanup``."""
+        return await self._cleaning.cleanup(queue, rules)
+
+    # --------------------------------------------------------------------------------------------------- reading
+
+    async def find(self, queue: str, id: str) -> Record | None:
+        """As ``Transport.find``."""
+        return await self._reading.find(queue, id)
+
+    async def page(self, queue: str, status: JobStatus | None, limit: int) -> Sequence[Record]:
+        """As ``Transport.page``."""
+        return await self._reading.page(queue, status, limit)
+
+    async def overview(self, queue: str) -> Overview:
+        """As ``Transport.overview``."""
+        return await self._reading.overview(queue)
+
+    async def changes(self, queue: str, cursor: str | None, timeout_ms: int) -> Changes:
+        """As ``Transport.changes``."""
+        return await self._reading.changes(queue, cursor, timeout_ms)
+
+    async def queues(self) -> Sequence[str]:
+        """As ``Transport.queues``."""
+        return await self._reading.queues()
+
+    async def workers(self) -> Sequence[WorkerInfo]:
+        """As ``Transport.workers``."""
+        return await self._reading.workers()
+
+
+def _stored(envelope: Envelope, said: str) -> Stored:
+    if said.startswith(":"):
+        return Stored(storing=Storing.EXISTING, job_id=said[1:], dispatch_id=envelope.dispatch_id)
+    storing = Storing.DRAINING if said == "draining" else Storing.STORED
+    return Stored(storing=storing, job_id=envelope.job_id, dispatch_id=envelope.dispatch_id)

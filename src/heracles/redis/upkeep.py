@@ -1,0 +1,95 @@
+"""Upkeep of one queue, in bounded steps: trimming, and what no regular path finds any more."""
+
+import logging
+from collections import defaultdict
+
+from heracles.model import Swept
+from heracles.redis.control import PLACES
+from heracles.redis.entries import text_of
+from heracles.redis.store import Store
+from heracles.redis.walking import SET_STEP, RecordScan, store_time
+
+logger = logging.getLogger("heracles.redis")
+
+#: A consumer that is gone without a word is dropped after this: no worker is silent for so long.
+CONSUMER_IDLE_MS = 3_600_000
+#: How many steps of each kind one pass takes at most. What it does not get to, the next one does.
+STEPS_A_PASS = 40
+
+
+class Upkeep:
+    """For all queues of one transport."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        #: Where the last pass has stopped looking at records, by queue.
+        self._cursors: dict[str, int] = defaultdict(int)
+
+    async def maintain(self, queue: str) -> Swept:
+        """As ``Transport.maintain``."""
+        priorities = await self._store.run("audit_streams", queue, CONSUMER_IDLE_MS)
+        swept = await self._trim(queue, priorities)
+        repaired = sum([await self._audit_pending(queue, priority) for priority in priorities])
+        repaired += await self._audit_places(queue)
+        repaired += await self._audit_records(queue)
+        if repaired:
+            logger.warning("queue %s: %d jobs stood nowhere and were put right", queue, repaired)
+        return swept + Swept(reclaimed=await self._reclaim(queue))
+
+    async def _trim(self, queue: str, priorities: list[int]) -> Swept:
+        settings = self._store.settings
+        if not settings.cleanup_completed_jobs:
+            return Swept()
+        before_ms = await store_time(self._store, queue) - settings.completed_job_retention_s * 1000
+        entries = 0
+        for priority in priorities:
+            entries += await trim(self._store, queue, priority, before_ms, settings.max_stream_size)
+        return Swept(entries=entries)
+
+    async def _reclaim(self, queue: str) -> int:
+        count = 0
+        for _ in range(STEPS_A_PASS):
+            *_, reclaimed = await self._store.run("exchange", queue, "", "", "", -1, "0", "0")
+            count += reclaimed
+            if not reclaimed:
+                break
+        return count
+
+    async def _audit_pending(self, queue: str, priority: int) -> int:
+        count, after = 0, "-"
+        for _ in range(STEPS_A_PASS):
+            last, repaired = await self._store.run("audit_pending", queue, priority, after)
+            count += repaired
+            if not last:
+                break
+            after = f"({text_of(last)}"
+        return count
+
+    async def _audit_places(self, queue: str) -> int:
+        count = 0
+        for place in PLACES:
+            key = self._store.keys.of(place, queue)
+            for step in range(STEPS_A_PASS):
+                start = step * SET_STEP
+                refs = await self._store.command(key, "ZRANGE", key, start, start + SET_STEP - 1)
+                if not refs:
+                    break
+                count += await self._store.run("audit_places", queue, place, *refs)
+        return count
+
+    async def _audit_records(self, queue: str) -> int:
+        scan = RecordScan(self._store, queue, self._cursors[queue])
+        count = 0
+        async for refs in scan.steps(STEPS_A_PASS):
+            count += await self._store.run("audit_records", queue, *refs)
+        self._cursors[queue] = scan.cursor
+        return count
+
+
+async def trim(store: Store, queue: str, priority: int, before_ms: int, most: int, *, dry_run: bool = False) -> int:
+    """Remove finished entries of one stream that are too old or too many; how many."""
+    count, is_more = 0, True
+    while is_more:
+        done, more = await store.run("trim", queue, priority, before_ms, most, "1" if dry_run else "")
+        count, is_more = count + done, bool(more)
+    return count

@@ -1,0 +1,205 @@
+"""What workers call: exchange, recover, beat, retire."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from heracles.model import Beaten, Delivery, Envelope, Exchange, Held, Report, Session, Verdict
+from heracles.redis.adoption import Adoption
+from heracles.redis.entries import mapping, number_of, text_of, time_of
+from heracles.redis.keys import ref_of
+from heracles.redis.records import read_envelope
+from heracles.redis.scripts import MOST_ITEMS
+from heracles.redis.store import Store
+from heracles.redis.walking import chunks, priorities
+from heracles.redis.wire import Argument
+from heracles.units import to_iso
+
+#: Seconds until a worker's record is gone unless it is renewed.
+WORKER_TTL_S = 60
+_VERDICTS = {"a": Verdict.APPLIED, "l": Verdict.LOST, "c": Verdict.CANCELLED}
+
+
+class Working:
+    """The worker's verbs."""
+
+    def __init__(self, store: Store, adoption: Adoption, consumer_name: str | None) -> None:
+        self._store, self._adoption = store, adoption
+        self._consumer_name = consumer_name
+
+    def _consumer(self, session: Session) -> str:
+        return self._consumer_name or session.consumer
+
+    # ---------------------------------------------------------------------------------------------------- exchange
+
+    async def exchange(
+        self,
+        queue: str,
+        session: Session,
+        reports: Sequence[Report],
+        slots: int,
+        *,
+        suspects: bool,
+        pause_on_error: bool,
+    ) -> Exchange:
+        """As ``Transport.exchange``."""
+        verdicts: list[Verdict] = []
+        *parts, last = list(chunks(reports)) or [[]]
+        for part in parts:
+            verdicts += (await self._ask(queue, session, part, 0, suspects, pause_on_error)).verdicts
+        answer = await self._ask(queue, session, last, min(slots, MOST_ITEMS), suspects, pause_on_error)
+        verdicts += answer.verdicts
+        started = list(answer.started)
+        while slots > len(started) and answer.next_due_ms == 0 and answer.started:
+            # One call does no more than so much; a job that may have taken workers down starts but once.
+            suspects = suspects and not any(delivery.deliveries > 2 for delivery in started)
+            left = min(slots - len(started), MOST_ITEMS)
+            answer = await self._ask(queue, session, (), left, suspects, pause_on_error)
+            started += answer.started
+        return Exchange(
+            verdicts=tuple(verdicts),
+            started=tuple(started),
+            next_due_ms=answer.next_due_ms,
+            paused=answer.paused,
+        )
+
+    async def _ask(
+        self,
+        queue: str,
+        session: Session,
+        reports: Sequence[Report],
+        slots: int,
+        suspects: bool,
+        pause_on_error: bool,
+    ) -> Exchange:
+        arguments: list[Argument] = [session.worker_id, self._consumer(session), session.consumer, slots]
+        arguments += ["1" if suspects else "0", "1" if pause_on_error else "0"]
+        for report in reports:
+            arguments += self._report_arguments(report)
+        # What it started, a second call could not know: the worker has to recover it.
+        answer = await self._store.run("exchange", queue, *arguments, repeat=slots == 0)
+        is_paused, due, verdicts, now, started, foreign, _ = answer
+        if foreign:
+            self._adoption.take(queue, foreign)
+        return Exchange(
+            verdicts=tuple(_VERDICTS[letter] for letter in text_of(verdicts)),
+            started=tuple(_delivery(item, now) for item in started),
+            next_due_ms=None if due < 0 else int(due),
+            paused=bool(is_paused),
+        )
+
+    def _report_arguments(self, report: Report) -> Sequence[Argument]:
+        ttl = report.status_ttl_s or self._store.settings.status_ttl_s
+        return (
+            report.job_id,
+            report.dispatch_id,
+            report.token,
+            report.kind.value,
+            report.name,
+            report.result or b"",
+            report.error or "",
+            report.traceback or "",
+            report.delay_ms,
+            report.overlap_delay_ms,
+            ttl,
+            "1" if report.still_running else "",
+            "1" if report.pause_queue else "",
+        )
+
+    # ----------------------------------------------------------------------------------------------------- recover
+
+    async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
+        """As ``Transport.recover``."""
+        known = [ref_of(job.job_id, job.dispatch_id) for job in held if job.queue == queue]
+        found: list[Delivery] = []
+        for priority in await priorities(self._store, queue):
+            after = "-"
+            while after:
+                arguments = (self._consumer(session), session.consumer, priority, after, MOST_ITEMS, *known)
+                last, items = await self._store.run("recover", queue, *arguments)
+                found += [_delivery(item, time_of(item[9]) or 0) for item in items]
+                after = f"({text_of(last)}" if last else ""
+        return found
+
+    # -------------------------------------------------------------------------------------------------------- beat
+
+    async def beat(self, session: Session, queues: Sequence[str], status: str, held: Sequence[Held]) -> Beaten:
+        """As ``Transport.beat``."""
+        lost: list[Held] = []
+        cancelled: list[Held] = []
+        for queue, jobs in _by_queue(held).items():
+            for part in chunks(jobs):
+                arguments = [value for job in part for value in (job.job_id, job.dispatch_id, job.token)]
+                letters = text_of(await self._store.run("renew", queue, *arguments))
+                lost += [job for job, letter in zip(part, letters, strict=True) if letter == "l"]
+                cancelled += [job for job, letter in zip(part, letters, strict=True) if letter == "c"]
+        await self._show(session, queues, status, [job.dispatch_id for job in held])
+        return Beaten(lost=tuple(lost), cancelled=tuple(cancelled))
+
+    async def _show(self, session: Session, queues: Sequence[str], status: str, running: Sequence[str]) -> None:
+        """Renew the worker's record."""
+        keys = self._store.keys
+        key = keys.worker(session.worker_id)
+        seconds, micros = await self._store.command(key, "TIME")
+        now_ms = int(seconds) * 1000 + int(micros) // 1000
+        record = {
+            "id": session.worker_id,
+            "status": status,
+            "lastSeen": to_iso(now_ms),
+            "queues": ",".join(queues),
+            "running": ",".join(running),
+            "session": session.consumer,
+        }
+        fields = [part for pair in record.items() for part in pair]
+        await self._store.commands(key, ("HSET", key, *fields), ("EXPIRE", key, WORKER_TTL_S))
+        await self._store.command(keys.workers, "ZADD", keys.workers, now_ms, session.worker_id)
+        if queues:
+            await self._store.command(keys.queues, "SADD", keys.queues, *queues)
+
+    # ------------------------------------------------------------------------------------------------------ retire
+
+    async def retire(self, session: Session, queues: Sequence[str]) -> None:
+        """As ``Transport.retire``."""
+        keys = self._store.keys
+        key = keys.worker(session.worker_id)
+        shown = await self._store.command(key, "HGET", key, "session")
+        # A worker that has started again under the same id keeps its record.
+        if shown is not None and text_of(shown) == session.consumer:
+            await self._store.command(key, "DEL", key)
+            await self._store.command(keys.workers, "ZREM", keys.workers, session.worker_id)
+        for queue in queues:
+            await self._store.run("retire", queue, self._consumer(session))
+
+
+def _by_queue(held: Sequence[Held]) -> Mapping[str, Sequence[Held]]:
+    found: dict[str, list[Held]] = {}
+    for job in held:
+        found.setdefault(job.queue, []).append(job)
+    return found
+
+
+def _delivery(item: Sequence[Any], started_at_ms: int) -> Delivery:
+    priority, message, fields, token, retries, deliveries, created, error, unknown_since = item[:9]
+    envelope = read_envelope(fields, priority) or _nameless(fields, priority)
+    return Delivery(
+        envelope=envelope,
+        token=token,
+        retries=retries,
+        deliveries=deliveries,
+        created_at_ms=time_of(created) or started_at_ms,
+        started_at_ms=started_at_ms,
+        last_error=text_of(error) or None,
+        unknown_since_ms=number_of(unknown_since) or None,
+        receipt=text_of(message),
+    )
+
+
+def _nameless(fields: Sequence[bytes], priority: int) -> Envelope:
+    """An entry that somebody changed after it was stored: the worker fails it, by its ids."""
+    found = mapping(fields)
+    return Envelope(
+        job_id=text_of(found[b"jobId"]),
+        dispatch_id=text_of(found[b"dispatchId"]),
+        name=text_of(found.get(b"job", b"")),
+        args=found.get(b"args", b""),
+        priority=priority,
+    )
