@@ -1,0 +1,209 @@
+"""The checker of execution histories finds what is wrong, and nothing where all is well."""
+
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from heracles.model import JobStatus
+from tests.history import (
+    AnyEvent,
+    Dispatched,
+    Disturbed,
+    Ended,
+    Finished,
+    Paused,
+    Started,
+    append,
+    check,
+    ending,
+    read,
+    starting,
+)
+
+LEASE_MS = 1000
+
+
+def _dispatched(name: str, at_ms: int = 0, **more: Any) -> Dispatched:
+    fields = {"queue": "q", "job_id": f"j-{name}", "sent_ms": at_ms, "acknowledged_ms": at_ms + 1, **more}
+    return Dispatched(dispatch_id=name, **fields)
+
+
+def _run(
+    name: str, start_ms: int, end_ms: int | None, token: int = 1, outcome: str = "completed", **more: Any
+) -> list[AnyEvent]:
+    fields = {"queue": "q", "job_id": f"j-{name}", "worker": "w-1", "retries": 0, **more}
+    start = Started(dispatch_id=name, token=token, stored_ms=start_ms, at_ms=start_ms, **fields)
+    if end_ms is None:
+        return [start]
+    return [start, Ended(dispatch_id=name, token=token, outcome=outcome, at_ms=end_ms)]
+
+
+def _finished(name: str, token: int = 1, retries: int = 0, status: JobStatus = JobStatus.COMPLETED) -> Finished:
+    return Finished(dispatch_id=name, status=status, token=token, retries=retries)
+
+
+def _broken(*events: AnyEvent | Sequence[AnyEvent], in_hand: int = 0) -> list[str]:
+    """The rules that the history breaks."""
+    flat: list[AnyEvent] = []
+    for event in events:
+        flat += [event] if isinstance(event, AnyEvent) else event
+    return [sentence.split(":")[0] for sentence in check(flat, lease_ms=LEASE_MS, in_hand=in_hand)]
+
+
+def test_a_plain_run_is_well() -> None:
+    assert _broken(_dispatched("a"), _run("a", 5, 9), _finished("a")) == []
+
+
+def test_a_dispatch_that_was_not_found() -> None:
+    assert _broken(_dispatched("a", is_known=False), _run("a", 5, 9), _finished("a")) == ["known_at_once"]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [[], [_finished("a"), _finished("a")], [_finished("a", status=JobStatus.RUNNING)]],
+    ids=["none", "two", "unfinished"],
+)
+def test_a_dispatch_that_did_not_end_once(records: list[AnyEvent]) -> None:
+    assert "ended_once" in _broken(_dispatched("a"), _run("a", 5, 9), records)
+
+
+def test_an_outcome_of_a_run_that_had_lost_its_lease() -> None:
+    killed = Disturbed(worker="w-1", how="killed", from_ms=6)
+    runs = _run("a", 5, None, token=1) + _run("a", 1100, 1200, token=2, worker="w-2", outcome="raised")
+    assert _broken(_dispatched("a"), killed, runs, _finished("a", token=2)) == ["ended_once"]
+
+
+def test_a_completed_run_that_was_recorded_as_failed() -> None:
+    failed = _finished("a", status=JobStatus.FAILED)
+    assert _broken(_dispatched("a"), _run("a", 5, 9), failed) == ["ended_once"]
+
+
+def test_retries_are_well() -> None:
+    runs = _run("a", 5, 9, token=1, outcome="raised") + _run("a", 50, 60, token=2, retries=1)
+    assert _broken(_dispatched("a"), runs, _finished("a", token=2, retries=1)) == []
+
+
+def test_an_attempt_that_is_missing() -> None:
+    runs = _run("a", 5, 9, token=1, outcome="raised") + _run("a", 50, 60, token=2, retries=2)
+    assert _broken(_dispatched("a"), runs, _finished("a", token=2, retries=2)) == ["attempts_have_no_gap"]
+
+
+def test_a_retry_that_was_counted_and_never_ran() -> None:
+    assert _broken(_dispatched("a"), _run("a", 5, 9), _finished("a", retries=1)) == ["attempts_have_no_gap"]
+
+
+@pytest.mark.parametrize(
+    ("how", "from_ms", "until_ms", "broken"),
+    [
+        ("killed", 6, None, []),
+        ("killed", 1, 4, ["reruns_have_a_cause"]),
+        ("frozen", 6, 1100, []),
+        ("frozen", 6, 506, []),
+        ("frozen", 6, 400, ["reruns_have_a_cause"]),
+        ("cut off", 2000, 4000, ["reruns_have_a_cause"]),
+    ],
+)
+def test_a_rerun_needs_a_lost_worker(how: str, from_ms: int, until_ms: int | None, broken: list[str]) -> None:
+    disturbed = Disturbed(worker="w-1", how=how, from_ms=from_ms, until_ms=until_ms)
+    runs = _run("a", 5, None, token=1) + _run("a", 1100, 1200, token=2, worker="w-2")
+    assert _broken(_dispatched("a"), disturbed, runs, _finished("a", token=2)) == broken
+
+
+def test_a_completed_job_that_runs_again() -> None:
+    runs = _run("a", 5, 9, token=1) + _run("a", 50, 60, token=2)
+    assert _broken(_dispatched("a"), runs, _finished("a", token=2)) == ["reruns_have_a_cause"]
+
+
+def test_what_was_given_back_may_run_again() -> None:
+    runs = _run("a", 5, 9, token=1, outcome="stopped") + _run("a", 50, 60, token=2)
+    assert _broken(_dispatched("a"), runs, _finished("a", token=2)) == []
+
+
+def test_a_token_that_does_not_rise() -> None:
+    runs = _run("a", 5, 9, token=2, outcome="stopped") + _run("a", 50, 60, token=1)
+    assert _broken(_dispatched("a"), runs, _finished("a", token=1)) == ["tokens_rise"]
+
+
+def _exclusive(name: str, **more: Any) -> Dispatched:
+    return _dispatched(name, job_id="j", no_overlap=True, **more)
+
+
+def test_exclusive_runs_that_overlap() -> None:
+    runs = _run("a", 5, 20, job_id="j") + _run("b", 15, 30, job_id="j")
+    ends = [_finished("a"), _finished("b")]
+    assert _broken(_exclusive("a"), _exclusive("b"), runs, ends) == ["exclusive_runs_are_disjoint"]
+    apart = _run("a", 5, 15, job_id="j") + _run("b", 15, 30, job_id="j")
+    assert _broken(_exclusive("a"), _exclusive("b"), apart, ends) == []
+
+
+def test_an_exclusive_run_ends_with_its_worker() -> None:
+    killed = Disturbed(worker="w-1", how="killed", from_ms=10)
+    runs = _run("a", 5, None, job_id="j") + _run("a", 1100, 1200, token=2, worker="w-2", job_id="j")
+    assert _broken(_exclusive("a"), killed, runs, _finished("a", token=2)) == []
+
+
+def test_an_early_start() -> None:
+    runs = _run("a", 99, 120)
+    assert _broken(_dispatched("a", scheduled_for_ms=100), runs, _finished("a")) == ["never_early"]
+
+
+def test_a_start_in_a_pause() -> None:
+    pause = Paused(queue="q", from_ms=100, until_ms=200)
+    for start_ms, broken in ((99, []), (150, ["nothing_starts_in_a_pause"]), (200, [])):
+        assert _broken(_dispatched("a"), pause, _run("a", start_ms, 300), _finished("a")) == broken
+    elsewhere = msgspec.structs.replace(pause, queue="other")
+    assert _broken(_dispatched("a"), elsewhere, _run("a", 150, 300), _finished("a")) == []
+
+
+def test_a_priority_that_is_overtaken() -> None:
+    events = [
+        _dispatched("urgent", 10, priority=1),
+        _dispatched("other", 0, priority=5),
+        *_run("other", 50, 60),
+        *_run("urgent", 60, 70),
+        _finished("urgent"),
+        _finished("other"),
+    ]
+    assert _broken(events) == ["priorities_hold"]
+    assert _broken(events, in_hand=1) == []
+
+
+def test_what_started_before_the_urgent_one_was_ready_has_not_overtaken_it() -> None:
+    events = [_dispatched("urgent", 50, priority=1), _dispatched("other", 0, priority=5)]
+    runs = _run("other", 50, 60) + _run("urgent", 60, 70)
+    assert _broken(events, runs, _finished("urgent"), _finished("other")) == []
+
+
+def test_a_line_that_is_out_of_order() -> None:
+    line = [_exclusive("a", at_ms=0), _exclusive("b", at_ms=10)]
+    runs = _run("b", 50, 60, job_id="j") + _run("a", 60, 70, job_id="j")
+    ends = [_finished("a"), _finished("b")]
+    assert _broken(*line, runs, ends) == ["job_ids_are_first_in_first_out"]
+    at_once = [_exclusive("a", at_ms=0), _exclusive("b", at_ms=1)]
+    assert _broken(*at_once, runs, ends) == [], "which was first is not known"
+
+
+def _append_many(path: Path, number: int) -> None:
+    for index in range(200):
+        starting(
+            path, queue="q", job_id="j", dispatch_id=f"{number}-{index}", worker="w", token=1, retries=0, stored_ms=1
+        )
+        ending(path, dispatch_id=f"{number}-{index}", token=1, outcome="completed")
+
+
+def test_several_processes_write_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_append_many, args=(path, number)) for number in range(3)]
+    for process in processes:
+        process.start()
+    append(path, Paused(queue="q", from_ms=1))
+    for process in processes:
+        process.join()
+    events = read(path)
+    assert len(events) == 3 * 400 + 1
+    assert {type(event) for event in events} == {Started, Ended, Paused}
