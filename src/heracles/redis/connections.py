@@ -5,7 +5,8 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,8 +14,13 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 
 from heracles.errors import ConfigurationError
 from heracles.redis.servers import Address, ClusterServers, SentinelServer, Servers, SingleServer
+from heracles.redis.wire import Wire
 
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
+#: How many connections that wait for nothing are kept.
+MOST_SPARE = 16
+#: A Sentinel that does not answer soon is passed over.
+SENTINEL_TIMEOUT_S = 1.0
 _FORMS = re.compile(r"(?P<tls>redis|rediss)\+(?P<form>sentinel|cluster)")
 #: Options of redis-py's clients and pools that mean nothing to a connection.
 _FOR_POOLS = ("max_connections", "decode_responses", "retry", "retry_on_timeout", "retry_on_error", "encoding")
@@ -42,7 +48,7 @@ class Endpoint:
 
     def _forget(self) -> None:
         self._pid = os.getpid()
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened] = weakref.WeakKeyDictionary()
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Opened] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"<connection to {self.identity}>"
@@ -60,8 +66,8 @@ class Endpoint:
             return f"unix://{getattr(self.options, 'path', '')}{database}"
         return f"{scheme}://{self.options.host}:{self.options.port}{database}"
 
-    async def servers(self) -> Servers:
-        """Those of the running event loop."""
+    async def opened(self, user: object) -> "Opened":
+        """The connections of the running event loop, for ``user`` until it closes them."""
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._pid != os.getpid():
@@ -70,9 +76,10 @@ class Endpoint:
                 self._forget()
             opened = self._loops.get(loop)
             if opened is None:
-                opened = self._loops[loop] = _Opened(self._make())
+                opened = self._loops[loop] = Opened(self._make())
+        opened.users.add(user)
         await opened.begin()
-        return opened.servers
+        return opened
 
     def _make(self) -> Servers:
         if self.master is not None:
@@ -81,26 +88,37 @@ class Endpoint:
             return ClusterServers(self.options, self.identity, self.nodes)
         return SingleServer(self.options, self.identity)
 
-    async def close(self) -> None:
-        """Close the connections of the running event loop."""
+    async def close(self, user: object) -> None:
+        """Close the connections of the running event loop, unless others use them."""
+        loop = asyncio.get_running_loop()
         with self._lock:
-            opened = self._loops.pop(asyncio.get_running_loop(), None) if self._pid == os.getpid() else None
-        if opened is not None:
-            await opened.end()
+            opened = self._loops.get(loop) if self._pid == os.getpid() else None
+            if opened is None:
+                return
+            opened.users.discard(user)
+            if opened.users:
+                return
+            del self._loops[loop]
+        await opened.end()
 
 
 #: Connections that belong to the process which forked this one.
 _of_parents: list[Any] = []
 
 
-class _Opened:
-    """An event loop's servers, closed when the loop shuts down its asynchronous generators, as asyncio.run does."""
+class Opened:
+    """An event loop's connections, closed when it shuts down its asynchronous generators, as asyncio.run does."""
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
+        #: The stores that use them.
+        self.users: weakref.WeakSet[Any] = weakref.WeakSet()
+        #: Connections on which nobody waits now, by a key that is on their server.
+        self._spare: dict[str, list[Wire]] = {}
         self._guard: AsyncGenerator[None, None] | None = None
 
     async def begin(self) -> None:
+        """Have them closed in the end."""
         if self._guard is None:
             self._guard = self._until_shutdown()
             await anext(self._guard)
@@ -110,12 +128,32 @@ class _Opened:
             yield
         finally:
             self.servers.close()
+            for wires in self._spare.values():
+                for wire in wires:
+                    wire.drop()
 
     async def end(self) -> None:
+        """Close them."""
         if self._guard is not None:
             await self._guard.aclose()
+
+    @asynccontextmanager
+    async def borrowed_wire(self, key: str) -> AsyncIterator[Wire]:
+        """A connection to the server that has the key, for commands that wait there.
+
+        It is kept for the next one, unless the caller is gone before its answer.
+        """
+        spare = self._spare.setdefault(key, [])
+        wire = spare.pop() if spare else await self.servers.open_wire(key)
+        try:
+            yield wire
+        except BaseException:
+            wire.drop()
+            raise
+        if wire.is_open and sum(map(len, self._spare.values())) < MOST_SPARE:
+            spare.append(wire)
         else:
-            self.servers.close()
+            wire.drop()
 
 
 def _listed(nodes: Iterable[Address]) -> str:
@@ -173,12 +211,12 @@ class Redis:
     def register_url(cls, url: str) -> str:
         """Register a URL under a name made from it, without its password; the same URL gets the same name."""
         endpoint = _endpoint(url, None, False, {})
+        name, number = endpoint.identity, 1
         with cls._lock:
-            for number in range(1, len(cls._from_environment) + 2):
-                name = endpoint.identity + (f"#{number}" if number > 1 else "")
-                known = cls._from_environment.setdefault(name, (url, endpoint))
-                if known[0] == url:
-                    break
+            # Two URLs that differ in what is not shown are two connections.
+            while cls._from_environment.setdefault(name, (url, endpoint))[0] != url:
+                number += 1
+                name = f"{endpoint.identity}#{number}"
         return name
 
     @classmethod
@@ -308,8 +346,11 @@ def _of_sentinels(sentinel: Mapping[str, Any], options: dict[str, Any]) -> Endpo
     }
     server = {key: value for key, value in own.items() if not key.startswith("sentinel_")}
     shared = {key: value for key, value in server.items() if key.startswith(("socket_", "ssl", "connection_class"))}
+    quick = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
     nodes = [_address(node, SENTINEL_PORT) for node in sentinel["sentinels"]]
-    return Endpoint(server, nodes=nodes, master=str(sentinel["name"]), sentinel_options={**shared, **for_sentinels})
+    return Endpoint(
+        server, nodes=nodes, master=str(sentinel["name"]), sentinel_options={**quick, **shared, **for_sentinels}
+    )
 
 
 def _address(node: Any, port: int) -> Address:

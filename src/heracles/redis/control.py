@@ -11,6 +11,8 @@ from heracles.redis.store import Store
 from heracles.redis.walking import SET_STEP, chunks, priorities, store_time
 from heracles.units import to_iso
 
+#: Cancelling touches a dozen keys a job: so many in one call.
+CANCELLED_A_CALL = 100
 #: The sorted sets in which jobs stand that have not started, in the order in which they are emptied.
 PLACES = ("scheduled", "waiting", "delayed")
 
@@ -78,9 +80,10 @@ class Control:
     async def _clear_stream(self, queue: str, priority: int, now_ms: int, running: bool) -> int:
         count, after = 0, "-"
         while after:
-            last, refs, foreign = await self._store.run(
+            last, jobs, foreign = await self._store.run(
                 "walk", queue, priority, after, f"{now_ms}-18446744073709551615"
             )
+            refs = [ref for _, ref, _ in jobs]
             if foreign:
                 await self._adoption.adopt(queue, foreign, was_read=False)
                 refs = [*refs, *(_ref(flat) for _, _, flat in foreign)]
@@ -90,7 +93,7 @@ class Control:
 
     async def _cancel_refs(self, queue: str, refs: Sequence[Any], now_ms: int, running: bool) -> int:
         count = 0
-        for part in chunks(refs):
+        for part in chunks(refs, CANCELLED_A_CALL):
             only_unstarted = "" if running else "1"
             letters = await self._store.run("cancel", queue, "refs", only_unstarted, to_iso(now_ms), *part)
             count += text_of(letters).count("1")

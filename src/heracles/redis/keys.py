@@ -52,7 +52,8 @@ from collections.abc import Iterable
 
 #: Kinds of which a queue has one key.
 ONE_A_QUEUE = (
-    "meta", "stream", "scheduled", "delayed", "waiting", "leases", "returned", "foreign", "priorities", "events", "wake",
+    "meta", "stream", "scheduled", "delayed", "waiting", "leases", "returned", "foreign", "priorities", "events",
+    "wake",
 )  # fmt: skip
 #: Kinds of which a queue has a key for each job, dispatch, status or priority.
 MANY_A_QUEUE = (

@@ -159,8 +159,9 @@ class TokenWatch:
 
     async def run(self) -> None:
         """Until the connection is lost."""
-        servers = await self._store.servers()
-        wire = await servers.open_wire(self._nudge)
+        # A plain command first: in a cluster it finds out where the slot is now.
+        await self._store.command(self._nudge, "EXISTS", self._nudge)
+        wire = await (await self._store.servers()).open_wire(self._nudge)
         try:
             # What came while nobody listened is found by looking.
             for queue in self._wanted:

@@ -1,9 +1,10 @@
 """What is read: records, lists, numbers, changes, workers."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
 from heracles.model import FINAL, Change, Changes, Gates, JobStatus, Overview, Record, WorkerInfo
 from heracles.redis.entries import mapping, number_of, text_of, time_of
@@ -11,8 +12,8 @@ from heracles.redis.records import read_record
 from heracles.redis.refusals import Refusal
 from heracles.redis.store import Store
 from heracles.redis.walking import chunks, priorities
-from heracles.redis.wire import LostError, Wire
-from heracles.units import to_datetime
+from heracles.redis.wire import LostError
+from heracles.units import to_datetime, to_iso
 
 #: Records travel with their arguments and results: so many in one answer.
 RECORDS_A_CALL = 50
@@ -21,8 +22,20 @@ EVENTS_A_CALL = 200
 #: A blocking read stays below the socket's time-out.
 LONGEST_BLOCK_MS = 2000
 NEWEST_FINAL = 1000
+#: After a blocking read was refused.
+PAUSE_MS = 100
 #: A worker that was not heard of for so many seconds is none any more.
 WORKER_TTL_S = 60
+
+
+logger = logging.getLogger("heracles.redis")
+
+
+class _Age(NamedTuple):
+    """When a dispatch was created, in ISO 8601, and its ref."""
+
+    created_at: bytes
+    ref: bytes
 
 
 class Reading:
@@ -49,42 +62,53 @@ class Reading:
 
     async def page(self, queue: str, status: JobStatus | None, limit: int) -> Sequence[Record]:
         """As ``Transport.page``."""
-        statuses = set(JobStatus) if status is None else {status}
-        refs: dict[bytes, None] = {}
-        for final in sorted(statuses & FINAL):
-            key = self._store.keys.of("finished", queue, final.value)
-            refs.update(dict.fromkeys(await self._store.command(key, "LRANGE", key, 0, NEWEST_FINAL - 1)))
-        found = await self._records(queue, list(refs), statuses)
+        statuses = frozenset(JobStatus) if status is None else frozenset({status})
+        ages = await self._finished(queue, statuses & FINAL)
         if statuses - FINAL:
-            found += await self._unfinished(queue, statuses - FINAL, limit)
-        found = list({(record.job_id, record.dispatch_id): record for record in found}.values())
-        found.sort(key=_age, reverse=True)
-        return found[:limit]
+            ages += await self._unfinished(queue, statuses - FINAL, limit)
+        newest = sorted(set(ages), key=lambda age: (age.created_at, *_order(age.ref)), reverse=True)
+        return await self._records(queue, [age.ref for age in newest[:limit]], statuses)
 
-    async def _unfinished(self, queue: str, statuses: set[JobStatus], limit: int) -> list[Record]:
-        found: list[Record] = []
+    async def _finished(self, queue: str, statuses: frozenset[JobStatus]) -> list[_Age]:
+        refs: list[bytes] = []
+        for status in statuses:
+            key = self._store.keys.of("finished", queue, status.value)
+            refs += await self._store.command(key, "LRANGE", key, 0, NEWEST_FINAL - 1)
+        return await self._ages(queue, refs, statuses)
+
+    async def _unfinished(self, queue: str, statuses: frozenset[JobStatus], limit: int) -> list[_Age]:
+        found: list[_Age] = []
         for place in ("scheduled", "delayed", "waiting", "leases"):
             key = self._store.keys.of(place, queue)
-            found += await self._records(queue, await self._store.command(key, "ZRANGE", key, 0, -1), statuses)
-        for priority in await priorities(self._store, queue):
-            found += await self._of_stream(queue, priority, statuses, limit)
+            found += await self._ages(queue, await self._store.command(key, "ZRANGE", key, 0, -1), statuses)
+        # What runs has a lease, so streams are walked for the others only.
+        if statuses - {JobStatus.RUNNING}:
+            for priority in await priorities(self._store, queue):
+                found += await self._of_stream(queue, priority, statuses, limit)
         return found
 
-    async def _of_stream(self, queue: str, priority: int, statuses: set[JobStatus], limit: int) -> list[Record]:
+    async def _of_stream(self, queue: str, priority: int, statuses: frozenset[JobStatus], limit: int) -> list[_Age]:
         """From the newest entry back, until no older entry can be of a job created later than those found."""
-        found: list[Record] = []
+        found: list[_Age] = []
         after = "+"
         while after:
-            last, refs, _ = await self._store.run("walk", queue, priority, after, "-")
-            found += await self._records(queue, refs, statuses)
+            last, jobs, _ = await self._store.run("walk", queue, priority, after, "-")
+            found += [_Age(created_at, ref) for created_at, ref, status in jobs if text_of(status) in statuses]
             after = f"({text_of(last)}" if last else ""
             if last and len(found) >= limit:
-                oldest_ms = int(text_of(last).partition("-")[0])
-                if sum(record.created_at_ms > oldest_ms for record in found) >= limit:
+                oldest = to_iso(int(text_of(last).partition("-")[0])).encode()
+                if sum(age.created_at > oldest for age in found) >= limit:
                     break
         return found
 
-    async def _records(self, queue: str, refs: Sequence[bytes], statuses: set[JobStatus]) -> list[Record]:
+    async def _ages(self, queue: str, refs: Sequence[bytes], statuses: frozenset[JobStatus]) -> list[_Age]:
+        found: list[_Age] = []
+        asked = f" {' '.join(status.value for status in statuses)} "
+        for part in chunks(refs):
+            found += [_Age(*age) for age in await self._store.run("ages", queue, asked, *part)]
+        return found
+
+    async def _records(self, queue: str, refs: Sequence[bytes], statuses: frozenset[JobStatus]) -> list[Record]:
         found: list[Record] = []
         for part in chunks(refs, RECORDS_A_CALL):
             answers = await self._store.run("records", queue, "refs", *part)
@@ -104,7 +128,11 @@ class Reading:
             if cursor is None or found.changes or left_ms <= 0:
                 return found
             cursor = found.cursor
-            await self._await_change(queue, cursor, min(left_ms, LONGEST_BLOCK_MS))
+            try:
+                await self._await_change(queue, cursor, min(left_ms, LONGEST_BLOCK_MS))
+            except LostError as error:
+                # Whether the store is away, the next look finds out.
+                logger.debug("waiting for changes is interrupted: %s", error)
 
     async def _read_changes(self, queue: str, cursor: str | None) -> Changes:
         epoch, seen = _read_cursor(cursor)
@@ -113,6 +141,7 @@ class Reading:
         changes = [Change(job_id="", dispatch_id="", status=None, at_ms=now)] if gap else []
         if not entries:
             return Changes(cursor=f"{epoch}:{before}", changes=tuple(changes))
+        last = 0
         for entry_id, flat in entries:
             last = int(text_of(entry_id).partition("-")[0])
             at_ms, rest = int(flat[1]), flat[2:]
@@ -123,32 +152,15 @@ class Reading:
         return Changes(cursor=f"{epoch}:{last}", changes=tuple(changes))
 
     async def _await_change(self, queue: str, cursor: str, block_ms: int) -> None:
+        """Returns when there may be one, or after the time."""
         key = self._store.keys.of("events", queue)
-        wire = await self._spare_wire(key)
         seen = cursor.rpartition(":")[2]
-        try:
-            future = wire.send(
-                ("XREAD", "COUNT", 1, "BLOCK", max(block_ms, 1), "STREAMS", key, f"{seen}-0"), block_ms / 1000
-            )
-            reply = await future
-        except LostError:
-            # Whoever reads next finds out whether the store is away.
-            wire.drop()
-            return
-        except BaseException:
-            # A caller that is gone leaves a connection on which an answer is still to come.
-            wire.drop()
-            raise
-        self._return_wire(key, wire)
+        command = ("XREAD", "COUNT", 1, "BLOCK", max(block_ms, 1), "STREAMS", key, f"{seen}-0")
+        async with self._store.borrowed_wire(key) as wire:
+            reply = await wire.send(command, block_ms / 1000)
         if isinstance(reply, Refusal):
-            await asyncio.sleep(block_ms / 1000)
-
-    async def _spare_wire(self, key: str) -> Wire:
-        servers = await self._store.servers()
-        return await servers.open_wire(key)
-
-    def _return_wire(self, key: str, wire: Wire) -> None:
-        wire.drop()
+            # The next look tells what is wrong.
+            await asyncio.sleep(min(block_ms, PAUSE_MS) / 1000)
 
     # ------------------------------------------------------------------------------------------------ the whole store
 
@@ -172,8 +184,10 @@ class Reading:
         return found
 
 
-def _age(record: Record) -> tuple[Any, ...]:
-    return (record.created_at_ms, record.dispatch_id)
+def _order(ref: bytes) -> tuple[int, bytes]:
+    """Of dispatches of one millisecond: generated ids sort by time, and numbers in others by their value."""
+    dispatch_id = ref.partition(b":")[0]
+    return len(dispatch_id), dispatch_id
 
 
 def _read_cursor(cursor: str | None) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-#: In front of every script, in this order.
+#: In front of every script of a queue, in this order.
 FRAGMENTS = ("core", "places")
 #: How many arguments all scripts have in common: see core.lua.
 COMMON_ARGUMENTS = 7
@@ -26,8 +26,15 @@ def source(name: str) -> str:
     return files("heracles.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
+#: What a large script is made of besides.
+FURTHER_FRAGMENTS = {"exchange": ("reports", "reclaiming", "starting")}
+#: What has nothing to do with a queue.
+WITHOUT_FRAGMENTS = frozenset({"insist"})
+
+
 @cache
 def script(name: str) -> Script:
     """The script of a verb."""
-    text = "\n".join(source(part) for part in (*FRAGMENTS, name))
+    parts = (name,) if name in WITHOUT_FRAGMENTS else (*FRAGMENTS, *FURTHER_FRAGMENTS.get(name, ()), name)
+    text = "\n".join(map(source, parts))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

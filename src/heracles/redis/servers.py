@@ -184,9 +184,8 @@ class ClusterServers:
 
     async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
         """As ``Servers``."""
-        for attempt in range(CLUSTER_ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(CLUSTER_PAUSE_S * 2**attempt)
+        attempt = 0
+        while True:
             try:
                 client = self._client(await self._address(key))
                 replies = await client.call(*commands, repeat=repeat)
@@ -194,9 +193,10 @@ class ClusterServers:
                 # Its replica may take over: the next call looks for it.
                 self._slots = []
                 raise
-            if not self._is_elsewhere(replies):
-                break
-        return replies
+            attempt += 1
+            if not self._is_elsewhere(replies) or attempt == CLUSTER_ATTEMPTS:
+                return replies
+            await asyncio.sleep(CLUSTER_PAUSE_S * 2**attempt)
 
     def _is_elsewhere(self, replies: Sequence[Any]) -> bool:
         """Whether the slot is moving or has moved. ASK is never followed: a script needs all keys of its slot."""

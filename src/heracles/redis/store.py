@@ -3,7 +3,8 @@
 import logging
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from heracles.errors import ConfigurationError, TransportError, TransportUnavailableError
@@ -15,7 +16,7 @@ from heracles.redis.keys import Keys
 from heracles.redis.refusals import Refusal, translate
 from heracles.redis.scripts import script
 from heracles.redis.servers import Servers
-from heracles.redis.wire import Argument
+from heracles.redis.wire import Argument, Wire
 
 logger = logging.getLogger("heracles.redis")
 
@@ -76,19 +77,26 @@ class Store:
 
     async def open(self) -> None:
         """Reach every server and check it again."""
-        await self._check(await self.endpoint.servers())
+        await self._check((await self.endpoint.opened(self)).servers)
 
     async def servers(self) -> Servers:
         """The running event loop's connections to a store that was checked."""
-        servers = await self.endpoint.servers()
+        servers = (await self.endpoint.opened(self)).servers
         if not self._is_checked:
             await self._check(servers)
         return servers
 
+    @asynccontextmanager
+    async def borrowed_wire(self, key: str) -> AsyncIterator[Wire]:
+        """A connection to the server that has the key, for a command that waits there."""
+        opened = await self.endpoint.opened(self)
+        async with opened.borrowed_wire(key) as wire:
+            yield wire
+
     async def close(self) -> None:
         """Close what belongs to the running event loop."""
         if self._endpoint is not None:
-            await self._endpoint.close()
+            await self._endpoint.close(self)
 
     # ------------------------------------------------------------------------------------------------------- calls
 
@@ -113,19 +121,27 @@ class Store:
 
         ``repeat``: whether it may be sent again when the connection broke. See ``command`` for what is raised.
         """
+        keys = (self.keys.of("meta", queue), self.keys.absent(queue))
+        answers = await self._evaluate(name, keys, (*self._common(queue), *arguments), repeat, then)
+        return answers[0] if then is None else answers
+
+    async def insist(self, key: str, *command: Argument) -> Any:
+        """The answer to a command, whose key stands second, that is let through also when the memory is full."""
+        verb, _, *rest = command
+        return (await self._evaluate("insist", (key,), (verb, *rest), repeat=True))[0]
+
+    async def _evaluate(
+        self, name: str, keys: Sequence[str], arguments: Command, repeat: bool, then: Command | None = None
+    ) -> list[Any]:
         verb, servers = script(name), await self.servers()
-        meta = self.keys.of("meta", queue)
-        call: Command = (
-            "EVALSHA", verb.sha, 2, meta, self.keys.absent(queue), *self._common(queue), *arguments,
-        )  # fmt: skip
+        call: Command = ("EVALSHA", verb.sha, len(keys), *keys, *arguments)
         calls = (call,) if then is None else (call, then)
-        replies = await servers.call(meta, *calls, repeat=repeat)
+        replies = await servers.call(keys[0], *calls, repeat=repeat)
         if isinstance(replies[0], Refusal) and replies[0].code == "NOSCRIPT":
             load: Command = ("SCRIPT", "LOAD", verb.text)
-            # The one before refused them all, and did nothing.
-            replies = (await servers.call(meta, load, *calls, repeat=repeat))[1:]
-        answers = [self._accept(reply) for reply in replies]
-        return answers[0] if then is None else answers
+            # It was refused as a whole, and did nothing.
+            replies = (await servers.call(keys[0], load, *calls, repeat=repeat))[1:]
+        return [self._accept(reply) for reply in replies]
 
     def _common(self, queue: str) -> Sequence[Argument]:
         settings = self.settings
@@ -196,8 +212,8 @@ class Store:
         found = [self._accept(reply) for reply in await servers.call_each(("CONFIG", "GET", "appendfsync"))]
         if any(text_of(answer[1]) != "always" for answer in found if answer):
             raise TransportError(
-                f'durability="fsync": {self.where} is Redis {info.get("redis_version")}, which cannot tell when a write '
-                "is on disk: use 7.2 or newer, or set appendfsync always"
+                f'durability="fsync": {self.where} is Redis {info.get("redis_version")}, which cannot tell when a '
+                "write is on disk: use 7.2 or newer, or set appendfsync always"
             )
 
 

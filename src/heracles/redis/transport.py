@@ -32,7 +32,7 @@ from heracles.redis.listener import RedisListener
 from heracles.redis.reading import Reading
 from heracles.redis.store import Store
 from heracles.redis.upkeep import Upkeep
-from heracles.redis.walking import chunks
+from heracles.redis.walking import chunks_of_bytes
 from heracles.redis.working import Working
 from heracles.transport import Listener
 
@@ -96,7 +96,7 @@ class RedisTransport:
         """As ``Transport.enqueue``."""
         await self._make_known(queue)
         found: list[Stored] = []
-        for part in chunks(envelopes):
+        for part in chunks_of_bytes(envelopes, lambda envelope: len(envelope.args) + len(envelope.kwargs)):
             found += await self._enqueue(queue, part)
         return found
 

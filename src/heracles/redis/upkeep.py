@@ -49,7 +49,7 @@ class Upkeep:
     async def _reclaim(self, queue: str) -> int:
         count = 0
         for _ in range(STEPS_A_PASS):
-            *_, reclaimed = await self._store.run("exchange", queue, "", "", "", -1, "0", "0")
+            *_, reclaimed, _ = await self._store.run("exchange", queue, "", "", "", -1, "0", "0")
             count += reclaimed
             if not reclaimed:
                 break

@@ -1,6 +1,6 @@
 """Walks over a queue's keys and sets, in steps that hold up nobody."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from heracles.redis.entries import text_of
@@ -12,6 +12,8 @@ from heracles.redis.store import Store
 SCAN_STEP = 500
 #: Members of a set in one step.
 SET_STEP = 200
+#: What one call may carry, so that it holds up no others for long.
+MOST_BYTES = 8_000_000
 T = TypeVar("T")
 
 
@@ -19,6 +21,18 @@ def chunks(items: Sequence[T], size: int = MOST_ITEMS) -> Iterator[Sequence[T]]:
     """The items in slices that one call may touch."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def chunks_of_bytes(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """The same, and none much larger than a call may be."""
+    start = size = 0
+    for at, item in enumerate(items):
+        if at > start and (at - start == MOST_ITEMS or size + size_of(item) > MOST_BYTES):
+            yield items[start:at]
+            start, size = at, 0
+        size += size_of(item)
+    if start < len(items):
+        yield items[start:]
 
 
 async def store_time(store: Store, queue: str) -> int:

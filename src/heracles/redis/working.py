@@ -1,5 +1,6 @@
 """What workers call: exchange, recover, beat, retire."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,11 @@ from heracles.redis.keys import ref_of
 from heracles.redis.records import read_envelope
 from heracles.redis.scripts import MOST_ITEMS
 from heracles.redis.store import Store
-from heracles.redis.walking import chunks, priorities
+from heracles.redis.walking import chunks, chunks_of_bytes, priorities
 from heracles.redis.wire import Argument
 from heracles.units import to_iso
+
+logger = logging.getLogger("heracles.redis")
 
 #: Seconds until a worker's record is gone unless it is renewed.
 WORKER_TTL_S = 60
@@ -43,7 +46,7 @@ class Working:
     ) -> Exchange:
         """As ``Transport.exchange``."""
         verdicts: list[Verdict] = []
-        *parts, last = list(chunks(reports)) or [[]]
+        *parts, last = list(chunks_of_bytes(reports, _size)) or [()]
         for part in parts:
             verdicts += (await self._ask(queue, session, part, 0, suspects, pause_on_error)).verdicts
         answer = await self._ask(queue, session, last, min(slots, MOST_ITEMS), suspects, pause_on_error)
@@ -77,7 +80,9 @@ class Working:
             arguments += self._report_arguments(report)
         # What it started, a second call could not know: the worker has to recover it.
         answer = await self._store.run("exchange", queue, *arguments, repeat=slots == 0)
-        is_paused, due, verdicts, now, started, foreign, _ = answer
+        is_paused, due, verdicts, now, started, foreign, _, faults = answer
+        for fault in faults:
+            logger.warning("queue %s: a job is left alone, a key of it holds something else: %s", queue, text_of(fault))
         if foreign:
             self._adoption.take(queue, foreign)
         return Exchange(
@@ -114,8 +119,8 @@ class Working:
         for priority in await priorities(self._store, queue):
             after = "-"
             while after:
-                arguments = (self._consumer(session), session.consumer, priority, after, MOST_ITEMS, *known)
-                last, items = await self._store.run("recover", queue, *arguments)
+                arguments: list[Argument] = [self._consumer(session), session.consumer, priority, after, MOST_ITEMS]
+                last, items = await self._store.run("recover", queue, *arguments, *known)
                 found += [_delivery(item, time_of(item[9]) or 0) for item in items]
                 after = f"({text_of(last)}" if last else ""
         return found
@@ -150,10 +155,11 @@ class Working:
             "session": session.consumer,
         }
         fields = [part for pair in record.items() for part in pair]
-        await self._store.commands(key, ("HSET", key, *fields), ("EXPIRE", key, WORKER_TTL_S))
-        await self._store.command(keys.workers, "ZADD", keys.workers, now_ms, session.worker_id)
+        await self._store.insist(key, "HSET", key, *fields)
+        await self._store.command(key, "EXPIRE", key, WORKER_TTL_S)
+        await self._store.insist(keys.workers, "ZADD", keys.workers, now_ms, session.worker_id)
         if queues:
-            await self._store.command(keys.queues, "SADD", keys.queues, *queues)
+            await self._store.insist(keys.queues, "SADD", keys.queues, *queues)
 
     # ------------------------------------------------------------------------------------------------------ retire
 
@@ -168,6 +174,10 @@ class Working:
             await self._store.command(keys.workers, "ZREM", keys.workers, session.worker_id)
         for queue in queues:
             await self._store.run("retire", queue, self._consumer(session))
+
+
+def _size(report: Report) -> int:
+    return len(report.result or b"") + len(report.traceback or "")
 
 
 def _by_queue(held: Sequence[Held]) -> Mapping[str, Sequence[Held]]:

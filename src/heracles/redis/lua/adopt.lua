@@ -88,7 +88,7 @@ local function adopt(at, fields)
     drop(message)
     return 'dropped'
   end
-  local job = read_job(ARGV[at + 3] .. ':' .. ARGV[at + 2])
+  local job = job_of(ARGV[at + 2], ARGV[at + 3])
   if not job.status and ARGV[at + 4] == '1' then
     if was_read then
       call('ZADD', K.foreign, now + WAIT_MS, place)

@@ -19,7 +19,7 @@ end
 local function check(message, fields)
   local id, dispatch = field_of(fields, 'jobId'), field_of(fields, 'dispatchId')
   local is_named = id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true)
-  local job = is_named and read_job(dispatch .. ':' .. id)
+  local job = is_named and job_of(id, dispatch)
   local is_adopted = job and (job.has.adopted or not field_of(fields, 'type'))
   if not job or not is_adopted or not job.status and not is_ours(id, dispatch) then
     return call('ZADD', K.foreign, 'NX', now, place_of(priority, message)) == 1
@@ -27,8 +27,8 @@ local function check(message, fields)
     revive(job, message, priority, fields)
     if give_back(message) == 1 then
       -- It was counted as running when its record was removed.
-      counted.running = (counted.running or 0) - 1
-      counted.pending = (counted.pending or 0) + 1
+      job.status = 'running'
+      become(job, 'pending', {})
     end
     return true
   elseif job.message ~= message then

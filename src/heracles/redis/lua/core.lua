@@ -91,29 +91,36 @@ local function startable(status)
 end
 
 -- A ref names a dispatch in lists and sorted sets: dispatch id, colon, job id. Dispatch ids have no colon.
-local function name_job(ref)
-  local at = find(ref, ':', 1, true)
-  local job = { ref = ref, dispatch = sub(ref, 1, at - 1), id = sub(ref, at + 1) }
-  job.tail = ':' .. job.id .. ':' .. job.dispatch
-  job.key = K.status .. job.tail
-  return job
+local function job_named(id, dispatch)
+  local tail = ':' .. id .. ':' .. dispatch
+  return { ref = dispatch .. ':' .. id, id = id, dispatch = dispatch, tail = tail, key = K.status .. tail }
 end
 
--- status is false where there is no record.
-local function read_job(ref)
-  local job = name_job(ref)
+-- A job with what its record has. status is false where there is none.
+local function job_of(id, dispatch)
+  local job = job_named(id, dispatch)
   local flat, has = call('HGETALL', job.key), {}
   for at = 1, #flat, 2 do
     has[flat[at]] = flat[at + 1]
   end
+  job.has = has
   job.status = has.status or false
   job.token = tonumber(has.token) or 0
   job.deliveries = tonumber(has.deliveries) or 0
   job.retries = tonumber(has.retries) or 0
   job.message = has.messageId or false
   job.priority = tonumber(has.priority) or 10
-  job.has = has
   return job
+end
+
+-- job id, dispatch id
+local function parts_of(ref)
+  local at = find(ref, ':', 1, true)
+  return sub(ref, at + 1), sub(ref, 1, at - 1)
+end
+
+local function read_job(ref)
+  return job_of(parts_of(ref))
 end
 
 -- Generated ids share what follows their prefix, so that one names the other without an index.
@@ -124,7 +131,7 @@ end
 -- --------------------------------------------------------------------------------------- what one call has changed
 
 local counted, told = {}, {}
-local acknowledged, ended, unleased, finished = {}, {}, {}, {}
+local acknowledged, ended, leased, unleased, finished = {}, {}, {}, {}, {}
 local longest_ttl = 1
 local meta_seq
 -- Whether a waiting worker has to look.
@@ -200,6 +207,9 @@ end
 
 -- Writes what was gathered for many jobs at once.
 local function settle()
+  if #leased > 0 then
+    call('ZADD', K.leases, unpack(leased))
+  end
   if #unleased > 0 then
     call('ZREM', K.leases, unpack(unleased))
   end
@@ -218,7 +228,7 @@ local function settle()
       call('EXPIRE', list, longest_ttl)
     end
   end
-  acknowledged, ended, unleased, finished, longest_ttl = {}, {}, {}, {}, 1
+  acknowledged, ended, leased, unleased, finished, longest_ttl = {}, {}, {}, {}, {}, 1
 end
 
 -- One token wakes one worker, which leaves one again when there is more than it can take.

@@ -10,11 +10,13 @@ local STRIDE = 11
 
 -- The job id under which the dispatch id is known.
 local function known(id, dispatch)
-  local key = K.status .. ':' .. id .. ':' .. dispatch
-  local twin = 'job_' .. sub(dispatch, 10)
-  local twin_key = K.status .. ':' .. twin .. ':' .. dispatch
-  local by_dispatch, by_job = K.dispatch .. ':' .. dispatch, K.jobs .. ':' .. id
-  if call('EXISTS', key, twin_key, by_dispatch, by_job) == 0 then
+  local key, by_dispatch = K.status .. ':' .. id .. ':' .. dispatch, K.dispatch .. ':' .. dispatch
+  local twin, twin_key = id, key
+  if not is_twin(id, dispatch) then
+    twin = 'job_' .. sub(dispatch, 10)
+    twin_key = K.status .. ':' .. twin .. ':' .. dispatch
+  end
+  if call('EXISTS', key, by_dispatch) == 0 and (twin == id or call('EXISTS', twin_key) == 0) then
     return nil
   end
   local first = call('GET', by_dispatch)
@@ -63,7 +65,7 @@ local function open_stream(priority)
 end
 
 local function store(at)
-  local job = name_job(ARGV[at + 1] .. ':' .. ARGV[at])
+  local job = job_named(ARGV[at], ARGV[at + 1])
   job.priority, job.has = tonumber(ARGV[at + 3]), {}
   local due = due_at(at)
   local fields = entry(at, due)

@@ -1,4 +1,20 @@
--- Second in every script that moves jobs: where a job stands, its turn among those of its job id, its end.
+-- Second in every script: where a job stands, its turn among those of its job id, its end.
+
+-- What went wrong with single jobs.
+local faults = {}
+
+-- A job of which a key holds something else holds up no other one: it is left where it is, and told.
+local function attempt(act, ...)
+  local is_done, answer = pcall(act, ...)
+  if is_done then
+    return answer
+  end
+  local text = type(answer) == 'table' and answer.err or tostring(answer)
+  if not find(text, 'WRONGTYPE', 1, true) then
+    error(answer, 0)
+  end
+  faults[#faults + 1] = text
+end
 
 local function payload_of(job)
   return K.payload .. job.tail
@@ -18,20 +34,21 @@ local function kept(job)
   return packed and cmsgpack.unpack(packed)
 end
 
-local function entry_of(job)
-  if not job.message then
-    return nil
-  end
-  local found = call('XRANGE', stream_of(job.priority), job.message, job.message)
-  return found[1] and found[1][2]
-end
-
 local function field_of(fields, name)
   for at = 1, #fields, 2 do
     if fields[at] == name then
       return fields[at + 1]
     end
   end
+end
+
+-- The fields of its entry. After a stream was removed, another's entry may have got the same id.
+local function entry_of(job)
+  if not job.message then
+    return nil
+  end
+  local found = call('XRANGE', stream_of(job.priority), job.message, job.message)[1]
+  return found and field_of(found[2], 'dispatchId') == job.dispatch and found[2] or nil
 end
 
 -- Of an entry of ours: options are written compactly, and no text of a user stands in them.
@@ -48,13 +65,19 @@ local function is_exclusive(fields)
   return option_of(fields, '"no_overlap"') ~= nil
 end
 
+-- Acknowledged and removed.
+local function discard(priority, message)
+  call('XACK', stream_of(priority), group, message)
+  call('XDEL', stream_of(priority), message)
+end
+
 -- Out of its stream; the fields that its entry had.
 local function leave_stream(job)
   local fields = entry_of(job)
-  local stream = stream_of(job.priority)
-  call('XACK', stream, group, job.message)
-  call('XDEL', stream, job.message)
-  call('ZREM', K.returned, place_of(job.priority, job.message))
+  if fields then
+    discard(job.priority, job.message)
+    call('ZREM', K.returned, place_of(job.priority, job.message))
+  end
   call('HDEL', job.key, 'messageId')
   job.message = false
   return fields
@@ -96,9 +119,12 @@ local function index(job, sequence)
       call('ZREM', list, dispatch)
     end
   end
-  local twin = 'dispatch_' .. sub(job.id, 5)
-  if sub(job.id, 1, 4) == 'job_' and unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. twin, 'status')) then
+  local twin = sub(job.id, 1, 4) == 'job_' and 'dispatch_' .. sub(job.id, 5)
+  local twin_key = twin and K.status .. ':' .. job.id .. ':' .. twin
+  if twin and twin ~= job.dispatch and unfinished(call('HGET', twin_key, 'status')) then
+    -- One of a pair of ids is in no index, until its job id has a further dispatch.
     call('ZADD', list, 'NX', 0, twin)
+    call('HSET', twin_key, 'indexed', '1')
   end
   call('ZADD', list, sequence, job.dispatch)
   call('PERSIST', list)
@@ -112,9 +138,7 @@ local function finish(job, to, fields, ttl, why)
   call('EXPIRE', job.key, ttl)
   push(finished, to, job.ref)
   longest_ttl = max(longest_ttl, ttl)
-  if not is_twin(job.id, job.dispatch) then
-    unindex(job, ttl)
-  elseif call('EXISTS', K.jobs .. ':' .. job.id) == 1 then
+  if job.has.indexed or not is_twin(job.id, job.dispatch) then
     unindex(job, ttl)
   end
 end
@@ -122,12 +146,6 @@ end
 -- Whether it is one of ours whose record somebody removed, rather than one that somebody else wrote.
 local function is_ours(id, dispatch)
   return is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
-end
-
--- Acknowledged and removed.
-local function discard(priority, message)
-  call('XACK', stream_of(priority), group, message)
-  call('XDEL', stream_of(priority), message)
 end
 
 -- Its entry, where it has one, is done with and stays until it is trimmed.
@@ -256,7 +274,7 @@ local function advance(id)
   local ref = call('LINDEX', line, 0)
   if ref then
     -- Go on from here at the next look.
-    park(name_job(ref), now)
+    park(job_named(parts_of(ref)), now)
   end
 end
 
@@ -281,6 +299,18 @@ function unlock(job)
   end
 end
 
+local function end_wait(job)
+  if startable(job.status) and not job.message then
+    if job.has.overlap then
+      line_up(job)
+    else
+      make_ready(job)
+    end
+  elseif not unfinished(job.status) and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
+    advance(job.id)
+  end
+end
+
 -- What is due becomes ready, in order. Whether there is more than was looked at.
 local function promote(limit)
   local due = {}
@@ -288,9 +318,11 @@ local function promote(limit)
     local found = call('ZRANGEBYSCORE', kind, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
     local refs = {}
     for at = 1, #found, 2 do
-      local job = read_job(found[at])
-      job.at, job.order = tonumber(found[at + 1]), tonumber(job.has.order) or 0
-      due[#due + 1] = job
+      local job = attempt(read_job, found[at])
+      if job then
+        job.at, job.order = tonumber(found[at + 1]), tonumber(job.has.order) or 0
+        due[#due + 1] = job
+      end
       refs[#refs + 1] = found[at]
     end
     if #refs > 0 then
@@ -304,15 +336,7 @@ local function promote(limit)
     return a.order < b.order or a.order == b.order and a.ref < b.ref
   end)
   for _, job in ipairs(due) do
-    if startable(job.status) and not job.message then
-      if job.has.overlap then
-        line_up(job)
-      else
-        make_ready(job)
-      end
-    elseif not unfinished(job.status) and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
-      advance(job.id)
-    end
+    attempt(end_wait, job)
   end
   return #due >= limit
 end

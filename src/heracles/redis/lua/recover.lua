@@ -12,6 +12,7 @@
 local consumer, session, priority = ARGV[8], ARGV[9], tonumber(ARGV[10])
 
 return conclude(function()
+  allow_when_full()
   local known, found = {}, {}
   for at = 13, #ARGV do
     known[ARGV[at]] = true
@@ -26,11 +27,16 @@ return conclude(function()
     local fields = entry and entry[2]
     local id, dispatch = fields and field_of(fields, 'jobId'), fields and field_of(fields, 'dispatchId')
     if id and dispatch and not find(dispatch, ':', 1, true) and not known[dispatch .. ':' .. id] then
-      local job = read_job(dispatch .. ':' .. id)
+      local job = job_of(id, dispatch)
       local has = job.has
-      if job.status == 'running' and has.session == session and job.message == item[1] then
-        found[#found + 1] = { priority, item[1], fields, job.token, job.retries, job.deliveries, has.createdAt or '',
-          has.error or '', has.unknownSince or '', has.startedAt or '' }
+      if has.session == session and job.message == item[1] then
+        if job.status == 'running' then
+          found[#found + 1] = { priority, item[1], fields, job.token, job.retries, job.deliveries, has.createdAt or '',
+            has.error or '', has.unknownSince or '', has.startedAt or '' }
+        elseif not unfinished(job.status) then
+          -- It has ended before the worker learnt of it, so no code of it runs.
+          release(job, 0)
+        end
       end
     end
   end

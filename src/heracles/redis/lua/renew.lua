@@ -26,7 +26,7 @@ return conclude(function()
   allow_when_full()
   local answers = {}
   for at = 8, #ARGV, STRIDE do
-    answers[#answers + 1] = renew(read_job(ARGV[at + 1] .. ':' .. ARGV[at]), tonumber(ARGV[at + 2]))
+    answers[#answers + 1] = renew(job_of(ARGV[at], ARGV[at + 1]), tonumber(ARGV[at + 2]))
   end
   return table.concat(answers)
 end)

@@ -4,8 +4,8 @@
 -- ARGV[8] priority
 -- ARGV[9] entry id to begin at
 -- ARGV[10] entry id to end at: a lower one than the first walks backwards
--- returns the entry id to go on after or '', refs of unfinished jobs, entries of other programs that nobody has adopted
---   (priority, entry id, fields)
+-- returns the entry id to go on after or '', unfinished jobs (createdAt, ref, status),
+--   entries of other programs that nobody has adopted (priority, entry id, fields)
 
 local STEP = 200
 local priority = tonumber(ARGV[8])
@@ -13,19 +13,19 @@ local priority = tonumber(ARGV[8])
 return conclude(function()
   local is_forward = ARGV[10] ~= '-'
   local entries = call(is_forward and 'XRANGE' or 'XREVRANGE', stream_of(priority), ARGV[9], ARGV[10], 'COUNT', STEP)
-  local refs, foreign = {}, {}
+  local jobs, foreign = {}, {}
   for _, entry in ipairs(entries) do
     local fields = entry[2]
     local id, dispatch = field_of(fields, 'jobId'), field_of(fields, 'dispatchId')
     local kind = field_of(fields, 'type') or 'job:process'
     if id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true) and kind == 'job:process' then
-      local job = read_job(dispatch .. ':' .. id)
+      local job = job_of(id, dispatch)
       if not job.status or job.has.jobId and not job.has.adopted then
         foreign[#foreign + 1] = { priority, entry[1], fields }
       elseif unfinished(job.status) and job.message == entry[1] then
-        refs[#refs + 1] = job.ref
+        jobs[#jobs + 1] = { job.has.createdAt or '', job.ref, job.status }
       end
     end
   end
-  return { #entries == STEP and entries[STEP][1] or '', refs, foreign }
+  return { #entries == STEP and entries[STEP][1] or '', jobs, foreign }
 end)

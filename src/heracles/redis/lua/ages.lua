@@ -1,0 +1,18 @@
+-- When jobs were dispatched, for sorting.
+--
+-- KEYS, ARGV[1..7]: see core.lua
+-- ARGV[8] the statuses that are asked for, with blanks around each
+-- ARGV[9…] refs
+-- returns for each ref of such a status: createdAt, ref
+
+return conclude(function()
+  local found = {}
+  for at = 9, #ARGV do
+    local ref = ARGV[at]
+    local values = call('HMGET', job_named(parts_of(ref)).key, 'status', 'createdAt')
+    if values[1] and find(ARGV[8], ' ' .. values[1] .. ' ', 1, true) then
+      found[#found + 1] = { values[2] or '', ref }
+    end
+  end
+  return found
+end)

@@ -1,0 +1,179 @@
+-- Third in exchange.lua: what a worker's report does to a job.
+
+local function set(fields, name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+
+-- A text in the hash when it is short, beside it when it is long.
+local function set_text(job, fields, name, text, ttl)
+  if text == '' then
+    return
+  elseif #text <= LONGEST_IN_HASH then
+    set(fields, name, text)
+  elseif ttl then
+    call('SET', K.result .. job.tail, text, 'EX', ttl)
+  else
+    call('SET', K.result .. job.tail, text)
+  end
+end
+
+local function forget(job, ...)
+  for _, field in ipairs({ ... }) do
+    if job.has[field] then
+      call('HDEL', job.key, ...)
+      return
+    end
+  end
+end
+
+-- The run has ended: its lease, lock and place are free.
+local function end_run(job, report)
+  unleased[#unleased + 1] = job.ref
+  if job.has.overlap then
+    unlock(job)
+    leave_line(job, report.overlap_delay)
+  end
+end
+
+local kinds = {}
+
+function kinds.completed(job, report)
+  local fields = { 'deliveries', '0', 'name', report.name }
+  forget(job, 'error', 'traceback', 'unknownSince', 'due')
+  if job.retries > 0 then
+    call('DEL', K.result .. job.tail)
+  end
+  set_text(job, fields, 'result', report.result, report.ttl)
+  finish(job, 'completed', fields, report.ttl)
+  close_entry(job)
+  end_run(job, report)
+end
+
+function kinds.failed(job, report)
+  local fields = { 'deliveries', '0', 'name', report.name, 'error', report.error }
+  local entry = entry_of(job)
+  if entry then
+    keep(job, entry, report.ttl)
+  end
+  forget(job, 'traceback', 'unknownSince', 'due')
+  call('DEL', K.result .. job.tail)
+  set_text(job, fields, 'traceback', report.traceback, report.ttl)
+  if report.still_running then
+    set(fields, 'overlapDelay', report.overlap_delay)
+  end
+  finish(job, 'failed', fields, report.ttl, report.error)
+  if report.pause then
+    call('HSET', K.meta, 'paused', '1')
+  end
+  if report.still_running then
+    call('EXPIRE', job.key, max(report.ttl, 2 * floor(lease / 1000) + 60))
+  else
+    close_entry(job)
+    end_run(job, report)
+  end
+end
+
+function kinds.retry(job, report)
+  local entry = leave_stream(job)
+  if not entry then
+    return kinds.failed(job, report)
+  end
+  keep(job, entry)
+  local due = now + report.delay
+  local fields = { 'retries', job.retries + 1, 'deliveries', '0', 'scheduledFor', iso(due), 'due', due,
+    'name', report.name, 'error', report.error }
+  forget(job, 'traceback', 'unknownSince')
+  call('DEL', K.result .. job.tail)
+  set_text(job, fields, 'traceback', report.traceback)
+  if report.still_running then
+    set(fields, 'overlapDelay', report.overlap_delay)
+  end
+  become(job, 'scheduled_for_retry', fields, report.error)
+  if not report.still_running then
+    end_run(job, report)
+    park(job, due)
+  end
+end
+
+-- Queues as of now; in the line of its job id it stays where it is.
+function kinds.returned(job)
+  local entry = leave_stream(job)
+  if not entry then
+    return fail(job, GONE)
+  end
+  unleased[#unleased + 1] = job.ref
+  unlock(job)
+  become(job, 'pending', { 'deliveries', max(job.deliveries - 1, 0) })
+  make_ready(job, entry)
+end
+
+-- Its entry stays where it is and is the first of its priority to be started again.
+function kinds.unstarted(job)
+  unleased[#unleased + 1] = job.ref
+  unlock(job)
+  become(job, 'pending', { 'deliveries', max(job.deliveries - 1, 0) })
+  call('ZADD', K.returned, 0, place_of(job.priority, job.message))
+  wakes = true
+end
+
+function kinds.unknown(job, report)
+  local entry = leave_stream(job)
+  if not entry then
+    return fail(job, GONE)
+  end
+  keep(job, entry)
+  unleased[#unleased + 1] = job.ref
+  unlock(job)
+  become(job, 'pending', { 'deliveries', '0', 'unknownSince', job.has.unknownSince or now })
+  park(job, now + report.delay)
+end
+
+function kinds.released(job, report)
+  if job.status ~= 'scheduled_for_retry' then
+    call('EXPIRE', job.key, report.ttl)
+  end
+  release(job, report.overlap_delay)
+end
+
+-- The status that a report leaves behind: found under the same token, it has been applied before.
+local LEAVES = { completed = 'completed', failed = 'failed', retry = 'scheduled_for_retry', returned = 'pending',
+  unstarted = 'pending', unknown = 'pending' }
+
+local function lose(job, token)
+  if job.status and tonumber(job.has.lost) == token and unfinished(job.status) then
+    -- Its worker lives after all.
+    call('HSET', job.key, 'deliveries', max(job.deliveries - 1, 0))
+    call('HDEL', job.key, 'lost')
+  end
+  return 'l'
+end
+
+-- at: where the report begins in ARGV, as exchange.lua describes it.
+local function apply(at)
+  local job = job_of(ARGV[at], ARGV[at + 1])
+  local token, kind = tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local report = {
+    name = ARGV[at + 4], result = ARGV[at + 5], error = ARGV[at + 6], traceback = ARGV[at + 7],
+    delay = tonumber(ARGV[at + 8]), overlap_delay = tonumber(ARGV[at + 9]), ttl = tonumber(ARGV[at + 10]),
+    still_running = ARGV[at + 11] == '1', pause = ARGV[at + 12] == '1',
+  }
+  if not job.status or job.token ~= token then
+    return lose(job, token)
+  elseif job.status == 'cancelled' then
+    if not report.still_running then
+      kinds.released(job, report)
+    end
+    return 'c'
+  elseif job.status == 'running' then
+    if kind == 'released' then
+      return 'l'
+    end
+    kinds[kind](job, report)
+    return 'a'
+  elseif kind == 'released' and job.status ~= 'pending' then
+    kinds.released(job, report)
+    return 'a'
+  end
+  return LEAVES[kind] == job.status and 'a' or 'l'
+end

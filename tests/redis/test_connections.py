@@ -1,0 +1,200 @@
+"""Named connections: registered in code, by the environment or by a URL; passwords stay hidden."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+
+from heracles.errors import ConfigurationError, OptionError, TransportError, TransportUnavailableError
+from heracles.redis import Redis, RedisTransport
+from heracles.redis.connections import Endpoint
+from tests.conformance.driver import Driver
+from tests.redis.conftest import MakePrivate
+from tests.servers import free_port
+
+SECRET = "s3cr3t:/@"
+QUOTED = "s3cr3t%3A%2F%40"
+
+
+def endpoint(**options: Any) -> Endpoint:
+    Redis.register_connection("test-connections", **options)
+    return Redis.connection("test-connections")
+
+
+@pytest.mark.parametrize(
+    ("url", "identity"),
+    [
+        ("redis://localhost", "redis://localhost:6379"),
+        ("redis://localhost:7000/3", "redis://localhost:7000/3"),
+        (f"redis://user:{QUOTED}@localhost:7000", "redis://localhost:7000"),
+        (f"rediss://:{QUOTED}@db.example.com", "rediss://db.example.com:6379"),
+        (f"unix://:{QUOTED}@/run/redis.sock?db=2", "unix:///run/redis.sock/2"),
+        (f"redis+sentinel://u:{QUOTED}@a:1,b/mymaster/4", "redis+sentinel://a:1,b:26379/mymaster/4"),
+        (f"rediss+sentinel://a/mymaster?sentinel_password={QUOTED}", "rediss+sentinel://a:26379/mymaster"),
+        (f"redis+cluster://:{QUOTED}@a:7000,b:7001", "redis+cluster://a:7000,b:7001"),
+        ("redis://localhost?socket_timeout=2.5", "redis://localhost:6379"),
+    ],
+)
+def test_urls(url: str, identity: str) -> None:
+    made = endpoint(url=url)
+    assert made.identity == identity
+    assert "s3cr3t" not in repr(made)
+
+
+def test_the_password_arrives_unquoted() -> None:
+    for url in (f"redis://u:{QUOTED}@h", f"redis+cluster://u:{QUOTED}@h", f"redis+sentinel://u:{QUOTED}@h/m"):
+        options = endpoint(url=url).options
+        assert (options.username, options.password) == ("u", SECRET)
+
+
+def test_options_of_redis_py() -> None:
+    made = endpoint(
+        url="redis://localhost:7000", password=SECRET, username="u", max_connections=10, socket_timeout=2, db=3
+    )
+    options = made.options
+    assert isinstance(options, Connection)
+    assert (options.password, options.username, options.socket_timeout, options.db) == (SECRET, "u", 2, 3)
+    assert isinstance(endpoint(host="h", port=1, ssl=True, ssl_cert_reqs="none").options, SSLConnection)
+    assert isinstance(endpoint(url="unix:///x.sock").options, UnixDomainSocketConnection)
+
+
+@pytest.mark.parametrize(
+    "node", [("a", 26379), ["a", 26379], {"host": "a", "port": 26379}, {"host": "a"}, "a:26379", "a"]
+)
+def test_forms_of_a_sentinel(node: object) -> None:
+    made = endpoint(sentinel={"sentinels": [node], "name": "m"}, password="p", sentinel_password="q")
+    assert made.nodes == (("a", 26379),)
+    assert made.master == "m"
+    assert made.options.password == "p"
+    assert made._sentinel_options.password == "q"
+
+
+def test_passwords_in_the_sentinel_table() -> None:
+    made = endpoint(sentinel={"sentinels": ["a"], "name": "m", "password": "p", "sentinel_password": "q"})
+    assert (made.options.password, made._sentinel_options.password) == ("p", "q")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"url": "http://localhost"},
+        {"url": "localhost:6379"},
+        {"url": f"redis://:{QUOTED}@localhost:port"},
+        {"url": f"redis://:{SECRET}localhost:99999999"},
+        {"url": "redis+sentinel://a:1"},
+        {"url": "redis+cluster://a:1/3"},
+        {"url": "redis://h", "no_such_option": 1},
+        {"sentinel": {"sentinels": [], "name": "m"}},
+        {"sentinel": {"sentinels": ["a"]}},
+        {"sentinel": {"sentinels": [7], "name": "m"}},
+        {"sentinel": {"sentinels": ["a"], "name": "m", "pasword": "p"}},
+        {"cluster": True, "url": "redis://h/3"},
+    ],
+)
+def test_what_cannot_be_used_is_refused_without_its_password(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        endpoint(**options)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_the_environment_registers_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERACLES_REDIS_CACHE_A_URL", f"redis://:{QUOTED}@one:1")
+    assert Redis.connection("cache_a").identity == "redis://one:1"
+    assert Redis.connection("cache_a") is Redis.connection("cache_a")
+    monkeypatch.setenv("HERACLES_REDIS_CACHE_A_URL", "redis://two:2")
+    assert Redis.connection("cache_a").identity == "redis://two:2"
+    assert not Redis.is_registered("cache_a")
+    monkeypatch.setenv("HERACLES_REDIS_CACHE_A_URL", f"redis://:{QUOTED}@one:port")
+    with pytest.raises(ConfigurationError, match="HERACLES_REDIS_CACHE_A_URL") as caught:
+        Redis.connection("cache_a")
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_code_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERACLES_REDIS_CACHE_B_URL", "redis://environment:1")
+    Redis.register_connection("cache_b", url="redis://code:1")
+    assert Redis.is_registered("cache_b")
+    assert Redis.connection("cache_b").identity == "redis://code:1"
+
+
+def test_an_unknown_name_says_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match="HERACLES_REDIS_NOWHERE_URL"):
+        Redis.connection("nowhere")
+
+
+def test_a_url_gets_a_name_of_its_own() -> None:
+    first = Redis.register_url(f"redis://:{QUOTED}@h:1")
+    assert "s3cr3t" not in first
+    assert Redis.register_url(f"redis://:{QUOTED}@h:1") == first
+    second = Redis.register_url("redis://:other@h:1")
+    assert second != first
+    assert Redis.connection(first).options.password == SECRET
+    assert Redis.connection(second).options.password == "other"
+
+
+def test_options_are_checked_when_made() -> None:
+    with pytest.raises(OptionError, match="key_prefix"):
+        RedisTransport(key_prefix="a{b}")
+    with pytest.raises(OptionError, match="path"):
+        RedisTransport(path="x")
+
+
+def test_a_transport_connects_to_nothing_when_made() -> None:
+    made = RedisTransport(connection="nowhere-yet")
+    assert "nowhere-yet" in repr(made)
+    Redis.register_connection("nowhere-yet", url=f"redis://:{QUOTED}@h:1")
+    assert made.identity == "redis://h:1 (keys elysium:heracles:*)"
+
+
+async def test_nobody_listens() -> None:
+    Redis.register_connection("silent", url=f"redis://:{QUOTED}@127.0.0.1:{free_port()}")
+    with pytest.raises(TransportUnavailableError) as caught:
+        await RedisTransport(connection="silent").open()
+    assert "s3cr3t" not in str(caught.value)
+
+
+async def test_passwords_and_users(make_private: MakePrivate) -> None:
+    options = {"requirepass": "s3cr3t", "user app": "on >hidden allcommands allkeys allchannels"}
+    private = make_private(options=options, password="s3cr3t", connection={"password": "s3cr3t"})
+    await Driver(private.transport()).put_running("d-1")
+    url = private.server.url
+    Redis.register_connection("acl", url=url, username="app", password="hidden")
+    await RedisTransport(connection="acl").open()
+    refused: list[dict[str, Any]] = [{}, {"password": "wrong-s3cr3t"}]
+    for given in refused:
+        Redis.register_connection("refused", url=url, **given)
+        with pytest.raises(TransportError, match="password") as caught:
+            await RedisTransport(connection="refused").open()
+        assert not isinstance(caught.value, TransportUnavailableError)
+        assert "s3cr3t" not in str(caught.value)
+
+
+async def test_a_missing_permission_is_named(make_private: MakePrivate) -> None:
+    private = make_private(options={"user app": "on >pw allkeys allchannels allcommands -evalsha"})
+    Redis.register_connection("limited", url=private.server.url, username="app", password="pw")
+    with pytest.raises(TransportError, match="permission"):
+        await Driver(RedisTransport(connection="limited")).put("d-1")
+
+
+async def test_tls(make_private: MakePrivate) -> None:
+    private = make_private(tls=True)
+    assert private.server.certificates is not None
+    with pytest.raises(TransportError):
+        await private.transport().open()
+    Redis.register_connection("tls", url=private.server.url, ssl_ca_certs=str(private.server.certificates.authority))
+    transport = RedisTransport(connection="tls")
+    await Driver(transport).put_running("d-1")
+    assert transport.identity.startswith("rediss://")
+    await transport.close()
+
+
+async def test_databases_are_kept_apart(make_private: MakePrivate) -> None:
+    private = make_private(connection={"db": 3})
+    await Driver(private.transport()).put_running("d-1")
+    assert private.server.command("DBSIZE") == 0
+
+
+async def test_a_name_for_the_connection(make_private: MakePrivate) -> None:
+    private = make_private(connection={"client_name": "jobs"})
+    await private.transport().open()
+    assert b"name=jobs" in private.server.command("CLIENT", "LIST")

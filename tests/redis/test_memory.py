@@ -1,0 +1,62 @@
+"""What a queued job costs, and what many of them do not slow down."""
+
+import time
+
+from heracles.model import ReportKind
+from tests.conformance.driver import LATER_MS, Driver, envelope, report_on
+from tests.redis.conftest import Behind, MakeDriver
+
+ARGUMENT = b'["' + b"a" * 96 + b'"]'
+#: Bytes of a queued job with an argument of 100 bytes: its stream entry and its record.
+MOST_BYTES = 450
+
+
+async def test_a_queued_job_is_small(driver: Driver, behind: Behind) -> None:
+    # As long as the default prefix.
+    count = 2000
+    made = [envelope(args=ARGUMENT) for _ in range(count)]
+    await driver.put_all(made)
+    stream = behind.command("MEMORY", "USAGE", behind.key("stream:emails"), "SAMPLES", 0)
+    name = f"status:emails:{made[0].job_id}:{made[0].dispatch_id}"
+    assert stream / count + behind.command("MEMORY", "USAGE", behind.key(name)) < MOST_BYTES
+
+
+async def test_a_finished_job_stays_a_compact_hash(driver: Driver, behind: Behind) -> None:
+    made = envelope(args=ARGUMENT)
+    await driver.put_all([made])
+    await driver.finish(await driver.start_one(), result=b"1" * 64)
+    name = behind.key(f"status:emails:{made.job_id}:{made.dispatch_id}")
+    assert behind.command("OBJECT", "ENCODING", name) in {b"ziplist", b"listpack"}
+
+
+async def test_no_script_holds_up_others_for_long(make_driver: MakeDriver, behind: Behind) -> None:
+    driver = make_driver()
+    behind.command("CONFIG", "SET", "slowlog-log-slower-than", 100)
+    await driver.put_all([envelope(args=ARGUMENT, delay_ms=LATER_MS) for _ in range(2000)])
+    await driver.put_all([envelope(args=ARGUMENT, priority=number % 3) for number in range(2000)])
+    behind.command("SLOWLOG", "RESET")
+    started = await driver.start(1000)
+    await driver.exchange([report_on(delivery, ReportKind.COMPLETED) for delivery in started], 1000)
+    await driver.put_all([envelope(args=ARGUMENT) for _ in range(1000)])
+    await driver.transport.page("emails", None, 1000)
+    await driver.transport.maintain("emails")
+    await driver.transport.clear("emails")
+    durations = sorted(entry[2] for entry in behind.command("SLOWLOG", "GET", 200))
+    behind.command("CONFIG", "SET", "slowlog-log-slower-than", 10_000)
+    assert durations, "something took over 0.1 ms"
+    # Of a busy machine the slowest few say more of the machine.
+    assert durations[len(durations) * 9 // 10] < 10_000
+
+
+async def test_a_backlog_slows_nothing_down(driver: Driver) -> None:
+    async def cost() -> float:
+        began = time.perf_counter()
+        for _ in range(50):
+            await driver.put()
+        return time.perf_counter() - began
+
+    await cost()
+    before = min([await cost() for _ in range(3)])
+    await driver.put_all([envelope() for _ in range(20_000)])
+    await driver.put_all([envelope(delay_ms=LATER_MS) for _ in range(5000)])
+    assert min([await cost() for _ in range(3)]) < 5 * before
