@@ -106,9 +106,16 @@ class SocketBell:
                 self._remove(f"{wish}.{self.name}")
             self._wishes.clear()
             self._hang_up()
-            if self._outbox is not None:
-                self._outbox.close()
-                self._outbox = None
+
+    def rest(self) -> None:
+        """Nothing is to be sent for now."""
+        with self._lock:
+            self._close_outbox()
+
+    def _close_outbox(self) -> None:
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            outbox.close()
 
     def _publish(self) -> None:
         """Make the socket and the links that are missing."""
@@ -152,12 +159,14 @@ class SocketBell:
         """End the thread that receives; it closes its socket."""
         inbox, self._inbox = self._inbox, None
         if inbox is None:
+            self._close_outbox()
             return
         try:
             inbox.shutdown(socket.SHUT_RDWR)
         except OSError:
             # macOS: only a connected socket can be shut down. An empty message ends it too.
             self._send(b"", self.name)
+        self._close_outbox()
         self._remove(self.name)
         with contextlib.suppress(OSError):
             self._folder.rmdir()

@@ -77,9 +77,12 @@ def cancel_some(turn: Turn, lot: Lot, *, running: bool, trim: bool) -> tuple[int
 def _cancel_waiting(turn: Turn, id: int, *, running: bool) -> bool:
     # Read one by one: cancelling the first in a line changes the next.
     found = turn.row("job_by_id", id=id)
-    if found is None or (JobRow(*found).is_held and not running):
+    if found is None:
         return False
-    cancel(turn, JobRow(*found))
+    job = JobRow(*found)
+    if job.is_final or (job.status == JobStatus.RUNNING and not running):
+        return False
+    cancel(turn, job)
     return True
 
 

@@ -4,9 +4,10 @@ import os
 import sqlite3
 import time
 import uuid
+from pathlib import Path
 
 from heracles.errors import TransportError
-from heracles.sqlite.faults import damaged
+from heracles.sqlite.faults import damaged, foreign
 from heracles.sqlite.queries import SCHEMA, SQL
 
 MEMORY = ":memory:"
@@ -20,8 +21,14 @@ _UPGRADES: dict[int, tuple[str, ...]] = {1: tuple(SCHEMA)}
 OLDEST_SQLITE = (3, 35, 0)
 #: Up to this size all pages of a file are checked when it is opened: about 50 ms.
 _CHECKED_BYTES = 32 << 20
+#: No SQLite database is smaller, unless it is empty.
+_SMALLEST_BYTES = 512
 #: How long an empty file is taken for one that another process is about to fill.
 _CREATION_S = 0.5
+
+
+class FileReplacedError(Exception):
+    """The file was deleted or replaced while it was opened: open it again."""
 
 
 class Database:
@@ -31,17 +38,27 @@ class Database:
         self.path = path
         self._sync_every_commit = sync_every_commit
         self._check = check
-        self.connection = self._connect()
-        self._file = _identity(path)
-
-    def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise TransportError(f"SQLite {sqlite3.sqlite_version} is too old: Heracles needs 3.35 or later")
         if not self.is_memory:
-            _create(self.path)
+            _create(path)
+        self._files = {path: _identity(path)}
+        try:
+            self.connection = self._connect()
+        except sqlite3.Error as error:
+            if not self.is_current():
+                raise FileReplacedError(path) from error
+            raise
+        # They exist as long as a connection is open; without them, processes do not see each other.
+        self._files |= {name: _identity(name) for name in _beside(path)}
+        if not self.is_current():
+            self.connection.close()
+            raise FileReplacedError(path)
+
+    def _connect(self) -> sqlite3.Connection:
         # No time-out: whoever uses the connection waits in steps, so that it can stop in between.
         connection = sqlite3.connect(
-            self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=200
+            self._url, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=200
         )
         try:
             self._configure(connection)
@@ -67,17 +84,33 @@ class Database:
             raise TransportError(f"{self.path} is on a file system that cannot share memory: put it on a local disk")
 
     @property
+    def _url(self) -> str:
+        """Says that SQLite is not to make the file itself."""
+        return self.path if self.is_memory else Path(self.path).as_uri() + "?mode=rw"
+
+    @property
     def is_memory(self) -> bool:
         """Whether closing it loses it."""
         return self.path == MEMORY
 
     def is_current(self) -> bool:
-        """Whether the path still leads to the file that was opened."""
-        return self.is_memory or self._file == _identity(self.path)
+        """Whether the paths still lead to the files that were opened."""
+        return self.is_memory or all(
+            identity is not None and identity == _identity(name) for name, identity in self._files.items()
+        )
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""
         self.connection.close()
+
+    def discard_log(self) -> None:
+        """Once the file was replaced: its log would be taken for that of the file in its place."""
+        if self._files[self.path] == _identity(self.path):
+            return
+        for name in _beside(self.path):
+            identity = self._files.get(name)
+            if identity is not None and identity == _identity(name):
+                os.unlink(name)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -98,20 +131,35 @@ def _create(path: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
     except FileExistsError:
         _await_creation(path)
+        _refuse_foreign(path)
         return
     except OSError as error:
         raise TransportError(
             f"{path} cannot be created: {error.strerror}: check that its folder exists and is writable"
         ) from error
-    for rest in (path + "-wal", path + "-shm"):
+    for rest in _beside(path):
         if os.path.lexists(rest):
             os.unlink(rest)
+
+
+def _beside(path: str) -> tuple[str, str]:
+    """The log of what is not yet in the file, and its index that processes share."""
+    return path + "-wal", path + "-shm"
 
 
 def _await_creation(path: str) -> None:
     end = time.monotonic() + _CREATION_S
     while os.path.isfile(path) and os.path.getsize(path) == 0 and time.monotonic() < end:
         time.sleep(0.005)
+
+
+def _refuse_foreign(path: str) -> None:
+    """SQLite takes a file of a few bytes for an empty one, and would write over it.
+
+    The file is not opened for this: closing it would drop the locks of every connection that this process has to it.
+    """
+    if os.path.isfile(path) and 0 < os.path.getsize(path) < _SMALLEST_BYTES:
+        raise foreign(path)
 
 
 def _version(connection: sqlite3.Connection, path: str) -> int:

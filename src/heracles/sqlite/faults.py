@@ -35,7 +35,7 @@ def kind_of(error: sqlite3.Error) -> int:
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether somebody else holds the lock, so that waiting may help."""
-    return kind_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return kind_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 def translated(error: sqlite3.Error, path: str) -> TransportError:
@@ -47,3 +47,8 @@ def translated(error: sqlite3.Error, path: str) -> TransportError:
 def damaged(path: str, what: str) -> TransportError:
     """The file's pages contradict each other."""
     return TransportError(_DAMAGED.format(path=path, error=what))
+
+
+def foreign(path: str) -> TransportError:
+    """The file is something else."""
+    return TransportError(_FOREIGN.format(path=path))

@@ -3,6 +3,7 @@
 import atexit
 import os
 import threading
+import time
 import weakref
 
 from heracles.sqlite.bell import IS_SUPPORTED, SocketBell
@@ -12,6 +13,8 @@ from heracles.sqlite.writer import T, TransactionThread, Work
 
 #: How long a process that ends waits for its connections to be closed.
 _FAREWELL_S = 2.0
+#: How long whoever deletes a database may take for its files.
+_DELETION_S = 0.05
 
 
 class Store:
@@ -21,14 +24,13 @@ class Store:
         self.pid = os.getpid()
         self._path = path
         self._sync_every_commit = sync_every_commit
-        self._checked = False
+        self._opening = threading.Lock()
+        self._latest: Database | None = None
         self._bell = SocketBell(path) if IS_SUPPORTED and path != MEMORY else None
         self.hub = Hub(self._bell or Silence())
-        self._writer = TransactionThread(path, self._open, "begin_write", self._between)
+        self._writer = TransactionThread(path, self._open, "begin_write", self._between, self._rest)
         # In memory there is one connection, and reading takes its turn among the writers.
-        self._reader = (
-            self._writer if path == MEMORY else TransactionThread(path, self._open, "begin_read", lambda: None)
-        )
+        self._reader = self._writer if path == MEMORY else TransactionThread(path, self._open, "begin_read")
 
     async def write(self, work: Work[T], weight: int = 1) -> T:
         """Run the work in a transaction that may change the store."""
@@ -38,21 +40,40 @@ class Store:
         """Run the work in a transaction that sees one state of the store, beside whoever writes."""
         return await self._reader.run(work)
 
-    def stop(self) -> tuple[threading.Event, threading.Event]:
-        """End the threads and close the connections where nothing is under way; what comes later begins them anew."""
-        self.hub.quiet(at_once=True)
-        return self._reader.stop(), self._writer.stop()
+    def stop(self) -> None:
+        """Let the threads end and close their connections, unless they have something to do; waits for nothing."""
+        self._reader.stop()
+        self._writer.stop()
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """As ``stop``, and wait for it. One after the other: the last to close folds the log into the file, and of
+        two at once neither is the last."""
+        for thread in (self._reader, self._writer):
+            thread.stop().wait(timeout_s)
 
     def _open(self) -> Database:
-        database = Database(self._path, sync_every_commit=self._sync_every_commit, check=not self._checked)
-        self._checked = True
-        return database
+        with self._opening:
+            before = self._latest
+            if before is not None and not before.is_current():
+                # Whoever deletes a file deletes what stands beside it next.
+                time.sleep(_DELETION_S)
+                before.discard_log()
+            # Looking at all pages once a process is enough.
+            self._latest = Database(
+                self._path, sync_every_commit=self._sync_every_commit, check=before is None or not before.is_current()
+            )
+            return self._latest
 
     def _between(self) -> float | None:
         if self._bell is not None:
             self._bell.renew()
         self.hub.quiet()
         return self.hub.ring_due()
+
+    def _rest(self) -> None:
+        self.hub.quiet(at_once=True)
+        if self._bell is not None:
+            self._bell.rest()
 
     # ----------------------------------------------------------------------------------------------- fork and the end
 
@@ -77,8 +98,7 @@ class Store:
         """The process ends: the last one to close its connection folds the log into the file."""
         if self._bell is not None:
             self._bell.close()
-        for looked in self.stop():
-            looked.wait(_FAREWELL_S)
+        self.close(_FAREWELL_S)
 
 
 class Stores:

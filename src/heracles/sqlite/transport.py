@@ -106,7 +106,7 @@ class SqliteTransport:
         if self._opened is None or self._opened.pid != os.getpid():
             self._opened = STORES.get(self._path, sync_every_commit=self._sync_every_commit)
             # The threads go when nobody can use them any more.
-            weakref.finalize(self, self._opened.stop)
+            weakref.finalize(self, self._opened.stop).atexit = False
         return self._opened
 
     async def open(self) -> None:
@@ -116,8 +116,7 @@ class SqliteTransport:
     async def close(self) -> None:
         """Close the connections, unless somebody is using them; a store in memory stays as long as this object."""
         if self._opened is not None and self._path != MEMORY:
-            for looked in self._opened.stop():
-                await asyncio.to_thread(looked.wait)
+            await asyncio.to_thread(self._opened.close)
 
     # ----------------------------------------------------------------------------------------------- transactions
 

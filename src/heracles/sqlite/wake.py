@@ -30,7 +30,10 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     """The processes that had no use for it."""
 
 
-WORK, CANCEL, CHANGE = "w", "c", "e"
+#: A job is ready: one listener is to be woken, or all; a job was cancelled; a status has changed.
+
+
+WORK, ALL, CANCEL, CHANGE = "w", "a", "c", "e"
 
 
 class Bell(Protocol):
@@ -232,11 +235,11 @@ class Hub:
 
     def wake(self, queue: str, tried: Sequence[str] = ()) -> None:
         """Wake one listener that has use for a job, here or in another process."""
-        message = Message(WORK, queue, tried=(*tried, self._bell.name))
-        others = [name for name in self._bell.names(WORK, queue) if name not in message.tried]
+        others = [name for name in self._bell.names(WORK, queue) if name not in tried]
         with self._lock:
             ears = [ear for ear in self._ears.get(queue, ()) if ear.wants(queue)]
             mine = [ear for ear in ears if (queue, ear.consumer) not in self._full]
+        message = Message(WORK, queue, tried=tuple(tried) if mine else (*tried, self._bell.name))
         while others or mine:
             pick = random.randrange(len(others) + len(mine))
             if pick < len(mine):
@@ -251,9 +254,9 @@ class Hub:
     def receive(self, message: Message) -> None:
         """A message of another process."""
         match message.kind:
-            case "w" if message.tried:
-                self.wake(message.queue, message.tried)
             case "w":
+                self.wake(message.queue, message.tried)
+            case "a":
                 self._wake_ears(message.queue)
             case "c":
                 self._hear_cancel(message.queue, message.dispatch_id, message.consumer)
@@ -276,7 +279,7 @@ class Hub:
     def _wake_all(self, queue: str) -> None:
         self._wake_ears(queue)
         for name in self._bell.names(WORK, queue):
-            self._bell.send(name, Message(WORK, queue))
+            self._bell.send(name, Message(ALL, queue))
 
     def _tell_cancel(self, queue: str, dispatch_id: str, consumer: str) -> None:
         if self._hear_cancel(queue, dispatch_id, consumer):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from heracles.errors import TransportUnavailableError
-from heracles.sqlite.database import Database
+from heracles.sqlite.database import Database, FileReplacedError
 from heracles.sqlite.faults import is_busy, translated
 from heracles.sqlite.haste import Haste
 from heracles.sqlite.queries import SQL
@@ -55,19 +55,27 @@ class Settled(NamedTuple):
 class TransactionThread:
     """Runs requests of any event loop, in order. Starts with the first one; ``stop`` ends it until the next.
 
-    ``between`` is called between transactions and returns the seconds after which it wants to be called again.
+    ``between`` is called between transactions and returns the seconds after which it wants to be called again;
+    ``rest`` is called when the thread ends.
     """
 
     def __init__(
-        self, path: str, open_database: Callable[[], Database], begin: str, between: Callable[[], float | None]
+        self,
+        path: str,
+        open_database: Callable[[], Database],
+        begin: str,
+        between: Callable[[], float | None] = lambda: None,
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
         self._open_database = open_database
         self._begin = begin
         self._between = between
+        self._rest = rest
         self._requests: queue.SimpleQueue[Request | threading.Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        # Reentrant, as the garbage collector may call ``stop`` from within.
+        self._starting = threading.RLock()
         # Held while SQLite works: whoever forks takes it, so that no child inherits a connection in use.
         self.using = threading.Lock()
         self._database: Database | None = None
@@ -92,10 +100,12 @@ class TransactionThread:
     def stop(self) -> threading.Event:
         """End the thread and close its connection once it has nothing to do. The event says when it has looked."""
         looked = threading.Event()
-        if self._thread is None:
-            looked.set()
-        else:
-            self._requests.put(looked)
+        # With the lock, or a thread that is just ending would never see it.
+        with self._starting:
+            if self._thread is None:
+                looked.set()
+            else:
+                self._requests.put(looked)
         return looked
 
     def disconnect(self) -> None:
@@ -110,6 +120,8 @@ class TransactionThread:
         while True:
             group, stopping = self._take()
             self._settle(group)
+            # While it waits for the next one, the thread keeps nothing alive.
+            group.clear()
             if stopping is not None and self._retire(stopping):
                 return
 
@@ -120,6 +132,7 @@ class TransactionThread:
             if idle:
                 with self.using:
                     self.disconnect()
+                self._rest()
                 self._thread = None
         looked.set()
         return idle
@@ -184,7 +197,10 @@ class TransactionThread:
 
     def _transact(self, group: Sequence[Request]) -> list[Settled] | None:
         """Do all in one transaction; None where the file was deleted under it, and it has to be done again."""
-        database = self._current_database()
+        try:
+            database = self._current_database()
+        except FileReplacedError:
+            return None
         connection = database.connection
         try:
             with haste():
@@ -193,6 +209,8 @@ class TransactionThread:
                 connection.execute(SQL["commit"])
         except BaseException as error:
             self._abandon(database, error)
+            if isinstance(error, sqlite3.Error) and not database.is_current():
+                return None
             raise
         if not database.is_current():
             return None

@@ -1,0 +1,74 @@
+"""The statements: each finds its rows by an index, however many there are, and each is used."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import heracles.sqlite
+from heracles.sqlite.queries import SCHEMA, SQL
+
+#: What a plan says where every row is looked at. Tables of a few rows, and lists that were handed over, may be.
+SMALL = {"queues", "store", "workers", "json_each", "sqlite_master", "CONSTANT"}
+STATEMENTS = [name for name, text in SQL.items() if not text.startswith(("PRAGMA", "BEGIN", "COMMIT", "ROLLBACK"))]
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    for statement in SCHEMA:
+        connection.execute(statement)
+    yield connection
+    connection.close()
+
+
+def _plan(connection: sqlite3.Connection, name: str) -> list[str]:
+    parameters = dict.fromkeys(re.findall(r":(\w+)", SQL[name]), 1) | {"ids": "[1]"}
+    return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + SQL[name], parameters)]
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_looks_at_every_row(connection: sqlite3.Connection, name: str) -> None:
+    scanned = {step.split()[1] for step in _plan(connection, name) if step.startswith("SCAN")}
+    assert scanned <= SMALL, _plan(connection, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("ready_jobs", "jobs_ready"),
+        ("any_ready", "jobs_ready"),
+        ("due_jobs", "jobs_waiting"),
+        ("next_due", "jobs_waiting"),
+        ("count_scheduled", "jobs_waiting"),
+        ("ended_leases", "jobs_held"),
+        ("held_deliveries", "jobs_held"),
+        ("first_in_line", "jobs_line"),
+        ("open_of_job", "jobs_open"),
+        ("job_by_dispatch", "jobs_dispatch"),
+        ("expired_jobs", "jobs_expiring"),
+        ("oldest_entries", "entries_finished"),
+        ("newest_records", "jobs_status"),
+        ("open_jobs", "jobs_status"),
+    ],
+)
+def test_each_search_has_its_index(connection: sqlite3.Connection, name: str, index: str) -> None:
+    assert any(f" {index} " in f"{step} " for step in _plan(connection, name)), _plan(connection, name)
+
+
+@pytest.mark.parametrize("name", ["ready_jobs", "due_jobs", "ended_leases", "oldest_entries", "first_in_line"])
+def test_what_is_taken_in_order_is_not_sorted(connection: sqlite3.Connection, name: str) -> None:
+    assert not any("TEMP B-TREE" in step for step in _plan(connection, name)), _plan(connection, name)
+
+
+def test_each_statement_is_used() -> None:
+    folder = Path(heracles.sqlite.__file__).parent
+    code = "".join(file.read_text() for file in folder.glob("*.py"))
+    assert [name for name in SQL if f'"{name}"' not in code] == []
+
+
+def test_the_schema_may_be_made_again(connection: sqlite3.Connection) -> None:
+    for statement in SCHEMA:
+        connection.execute(statement)

@@ -1,0 +1,189 @@
+"""What only the transport on SQLite promises: its options, its names, its file."""
+
+# ruff: noqa: ASYNC240 - what a test does to its files may block its loop
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from heracles.errors import OptionError
+from heracles.model import CleanupRules, JobStatus, ReportKind
+from heracles.sqlite import SqliteTransport
+from heracles.sqlite.database import APPLICATION_ID, SCHEMA_VERSION
+from heracles.units import now_ms
+from tests.sqlite.conftest import MakeSqlite
+from tests.sqlite.values import envelope, report, session
+
+
+def test_it_is_named_by_its_absolute_path(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    relative = SqliteTransport("store.db")
+    assert relative.identity == f"sqlite:///{path}"
+    assert repr(relative) == f"SqliteTransport('sqlite:///{path}')"
+    assert relative.identity == SqliteTransport(path).identity
+
+
+def test_the_constructor_touches_nothing(path: Path) -> None:
+    SqliteTransport(path)
+    SqliteTransport(path / "nowhere" / "store.db")
+    assert os.listdir(path.parent) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"path": ""}, {"connection": "default"}, {"key_prefix": "p"}, {"lease": 1}, {"durability": "replicated"}],
+)
+def test_wrong_options_are_named(options: dict[str, object]) -> None:
+    (name,) = options
+    with pytest.raises(OptionError, match=name):
+        SqliteTransport(**options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("name", ["a b.db", "ü%3F?#.db", "quote'\".db"])
+async def test_a_file_of_any_name_can_be_used(make_sqlite: MakeSqlite, tmp_path: Path, name: str) -> None:
+    await make_sqlite(tmp_path / name).enqueue("q", [envelope()])
+    assert os.path.getsize(tmp_path / name) > 0
+
+
+async def test_the_file_says_whose_it_is(path: Path, sqlite: SqliteTransport) -> None:
+    await sqlite.open()
+    await sqlite.close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+async def test_two_stores_in_memory_are_two(make_sqlite: MakeSqlite) -> None:
+    first, second = make_sqlite(":memory:"), make_sqlite(":memory:")
+    await first.enqueue("q", [envelope()])
+    assert await second.queues() == ()
+    assert first.identity != second.identity
+    assert first.identity.startswith("sqlite:///:memory:")
+
+
+async def test_a_store_in_memory_stays_after_close(make_sqlite: MakeSqlite) -> None:
+    memory = make_sqlite(":memory:")
+    await memory.enqueue("q", [envelope()])
+    await memory.close()
+    assert await memory.queues() == ("q",)
+
+
+async def test_a_link_leads_to_the_same_store(make_sqlite: MakeSqlite, path: Path, tmp_path: Path) -> None:
+    await make_sqlite().enqueue("q", [envelope()])
+    (tmp_path / "link.db").symlink_to(path)
+    assert await make_sqlite(tmp_path / "link.db").queues() == ("q",)
+
+
+# ---- what a file keeps
+
+
+async def test_large_arguments_are_not_rewritten_with_each_status(sqlite: SqliteTransport, path: Path) -> None:
+    (stored,) = await sqlite.enqueue("q", [envelope(args=b'["%s"]' % (b"x" * 900_000))])
+    me = session()
+    log = Path(f"{path}-wal")
+    before = os.path.getsize(log)
+    for _ in range(5):
+        (started,) = (await sqlite.exchange("q", me, [], 1)).started
+        assert len(started.envelope.args) > 900_000
+        await sqlite.exchange("q", me, [report(started, ReportKind.RETURNED)], 0)
+    assert os.path.getsize(log) - before < 900_000
+    assert stored.dispatch_id
+
+
+async def test_old_changes_leave_the_file(make_sqlite: MakeSqlite, path: Path) -> None:
+    sqlite = make_sqlite(durability="memory")
+    for _ in range(24):
+        await sqlite.enqueue("q", [envelope() for _ in range(250)])
+        await sqlite.clear("q")
+    connection = sqlite3.connect(path)
+    (kept,) = connection.execute("SELECT MAX(last) - MIN(last) FROM changes").fetchone()
+    connection.close()
+    assert kept + 250 >= 10_000
+    assert kept <= 11_500
+
+
+async def test_nothing_is_left_of_jobs_that_were_cleaned_up(sqlite: SqliteTransport, path: Path) -> None:
+    me = session()
+    await sqlite.enqueue("q", [envelope(job_id="same", no_overlap=True, overlap_delay_ms=5) for _ in range(5)])
+    await sqlite.enqueue("q", [envelope(priority=number) for number in range(5)])
+    started = (await sqlite.exchange("q", me, [], 4)).started
+    await sqlite.exchange("q", me, [report(each, overlap_delay_ms=5, result=b"1") for each in started], 3)
+    await sqlite.cleanup("q", CleanupRules(everything=True))
+    connection = sqlite3.connect(path)
+    for table in ("jobs", "entries", "cooldowns"):
+        assert connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,), table
+    assert connection.execute("SELECT SUM(finished) FROM streams").fetchone() == (0,)
+    connection.close()
+
+
+async def test_an_upkeep_pass_leaves_nothing_that_has_run_out(make_sqlite: MakeSqlite, path: Path) -> None:
+    now = [now_ms()]
+    sqlite = make_sqlite(clock=lambda: now[0], status_ttl=100, completed_job_retention=10)
+    me = session()
+    await sqlite.beat(me, ["q"], "running", [])
+    await sqlite.enqueue("q", [envelope(job_id="same", no_overlap=True) for _ in range(2)])
+    for _ in range(2):
+        (started,) = (await sqlite.exchange("q", me, [], 1)).started
+        await sqlite.exchange("q", me, [report(started, overlap_delay_ms=50)], 0)
+        now[0] += 50
+    await sqlite.enqueue("q", [envelope()])
+    now[0] += 20_000
+    swept = await sqlite.maintain("q")
+    assert (swept.entries, swept.records) == (2, 0)
+    now[0] += 100_000
+    swept = await sqlite.maintain("q")
+    assert (swept.entries, swept.records) == (0, 2)
+    await sqlite.beat(session(), ["q"], "running", [])
+    connection = sqlite3.connect(path)
+    counted = [
+        connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+        for table in ("jobs", "entries", "cooldowns", "workers")
+    ]
+    connection.close()
+    assert counted == [1, 1, 0, 1]
+
+
+async def test_the_clock_going_back_keeps_the_order(make_sqlite: MakeSqlite) -> None:
+    now = [now_ms()]
+    sqlite = make_sqlite(":memory:", clock=lambda: now[0])
+    dispatched = []
+    for _ in range(5):
+        dispatched += [stored.dispatch_id for stored in await sqlite.enqueue("q", [envelope()])]
+        now[0] -= 3_600_000
+    started = (await sqlite.exchange("q", session(), [], 10)).started
+    assert [each.envelope.dispatch_id for each in started] == dispatched
+
+
+async def test_what_became_due_before_a_dispatch_starts_before_it(make_sqlite: MakeSqlite) -> None:
+    now = [now_ms()]
+    sqlite = make_sqlite(":memory:", clock=lambda: now[0])
+    await sqlite.enqueue("q", [envelope(dispatch_id="later", delay_ms=200), envelope(dispatch_id="soon", delay_ms=100)])
+    now[0] += 150
+    await sqlite.enqueue("q", [envelope(dispatch_id="at-once")])
+    now[0] += 150
+    started = (await sqlite.exchange("q", session(), [], 10)).started
+    assert [each.envelope.dispatch_id for each in started] == ["soon", "at-once", "later"]
+
+
+async def test_numbers_agree_with_the_rows_after_much(sqlite: SqliteTransport, path: Path) -> None:
+    me = session()
+    kinds = [kind for kind in ReportKind if kind is not ReportKind.RELEASED]
+    for round in range(20):
+        await sqlite.enqueue("q", [envelope(job_id=f"j-{n % 3}", no_overlap=n % 2 == 0) for n in range(10)])
+        started = (await sqlite.exchange("q", me, [], 7)).started
+        reports = [
+            report(each, kinds[(round + n) % len(kinds)], still_running=n % 3 == 0) for n, each in enumerate(started)
+        ]
+        await sqlite.cancel("q", [each.envelope.dispatch_id for each in started[:2]])
+        await sqlite.exchange("q", me, reports, round % 3)
+    counts = {status.value: count for status, count in (await sqlite.overview("q")).counts.items() if count}
+    connection = sqlite3.connect(path)
+    assert dict(connection.execute("SELECT status, COUNT(*) FROM jobs GROUP BY status")) == counts
+    finished = connection.execute("SELECT COUNT(*) FROM entries WHERE finished_ms IS NOT NULL").fetchone()
+    assert connection.execute("SELECT SUM(finished) FROM streams").fetchone() == finished
+    connection.close()
+    assert counts[JobStatus.CANCELLED.value] > 0
