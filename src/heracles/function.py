@@ -70,6 +70,10 @@ class FunctionJob(Generic[P, T, R]):
     ``P`` are its parameters, ``T`` is what a call returns, ``R`` is the job's result.
     """
 
+    # Taken over from the function, with its docstring and signature.
+    __name__: str
+    __qualname__: str
+
     def __init__(self, function: Callable[P, T], definition: JobDefinition) -> None:
         self.function = function
         self.definition = definition

@@ -28,6 +28,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+#: The last two digits of an id, ready made: one process's ids run on, and seldom differ in more.
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+
+
 def base62(number: int, digits: int) -> str:
     """``number`` in base 62, exactly ``digits`` long; higher digits are dropped."""
     out: list[str] = []
@@ -52,6 +56,7 @@ class IdSource:
         self._ms = 0
         self._time = ""
         self._next = 0
+        self._stem_number, self._stem = -1, ""
 
     def __call__(self) -> str:
         """The next one."""
@@ -63,11 +68,15 @@ class IdSource:
             elif self._next >= RANDOM_SPAN:
                 self._start(self._ms + 1)
             number, self._next = self._next, self._next + 1
-            return self._time + base62(number, RANDOM_DIGITS)
+            stem_number, pair = divmod(number, len(PAIRS))
+            if stem_number != self._stem_number:
+                self._stem_number, self._stem = stem_number, self._time + base62(stem_number, RANDOM_DIGITS - 2)
+            return self._stem + PAIRS[pair]
 
     def _start(self, ms: int) -> None:
         self._ms, self._time = ms, base62(ms, TIME_DIGITS)
         self._next = self._random.randrange(RANDOM_SPAN // 2)
+        self._stem_number = -1
 
 
 new_id = IdSource()

@@ -1,7 +1,7 @@
 """What arrives in a worker is what was given at dispatch, in value and in type."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from heracles.codec import CallSpec
 from heracles.errors import ArgumentsError
-from tests.job.values import TRAVELS, Cat, Color, Frozen, Hidden, Level, Node, Pair, Point, Point3, Word, whole
+from tests.job.stubborn import Explodes, NoRepr
+from tests.job.values import TRAVELS, Cat, Color, Hidden, Level, Node, Pair, Point, Point3, Word, whole
 
 
 def spec_of(annotation: Any) -> CallSpec:
@@ -66,8 +67,7 @@ def test_every_type_comes_back_as_it_was(annotation: Any, values: st.SearchStrat
 def test_any_value_is_refused_or_comes_back_equal(annotation: Any, value: Any) -> None:
     try:
         arrived = there_and_back(annotation, value)
-    except ArgumentsError as error:
-        assert "'value'" in str(error)
+    except ArgumentsError:
         return
     assert arrived == value or anatomy(arrived) == anatomy(value)
 
@@ -84,8 +84,6 @@ def test_a_subclass_of_a_plain_type_comes_back_as_the_type_that_is_annotated() -
 
 
 def test_a_tuple_fits_an_abstract_sequence() -> None:
-    from collections.abc import Sequence
-
     assert there_and_back(Sequence[int], (1, 2)) == [1, 2]
 
 
@@ -159,14 +157,8 @@ def test_what_would_not_come_back_is_refused(annotation: Any, value: Any) -> Non
         spec_of(annotation).encode([value], {})
 
 
-def test_what_comes_back_in_part_is_refused() -> None:
-    class Private:
-        pass
-
-    noted = Hidden(1, "kept")
-    assert there_and_back(Hidden, noted).noted == "kept"
-    with pytest.raises(ArgumentsError, match="'value'"):
-        spec_of(Frozen).encode([Private()], {})
+def test_a_field_that_equality_does_not_look_at_comes_back() -> None:
+    assert there_and_back(Hidden, Hidden(1, "kept")).noted == "kept"
 
 
 def nested(depth: int, step: Callable[[Any], Any], core: Any) -> Any:
@@ -230,9 +222,9 @@ def test_foreign_bytes_never_raise_anything_else(args: bytes, kwargs: bytes) -> 
         (b"[1]", b"[]", "kwargs is no JSON object"),
         (b"[1]", b'"x"', "kwargs is no JSON object"),
         (b"[" * 100_000, b"", "args is no JSON array"),
-        (b"[" + b"[" * 1000 + b"]" * 1000 + b"]", b"", ""),
+        (b"[" + b"[" * 1000 + b"]" * 1000 + b"]", b"", "args is no JSON array|nested|'value'"),
         (b"[1" + b"0" * 1_000_000 + b"]", b"", "'value'"),
-        (b'["\\ud800"]', b"", ""),
+        (b'["\\ud800"]', b"", "args is no JSON array|'value'"),
     ],
 )
 def test_what_does_not_fit_in_a_worker_is_named(args: bytes, kwargs: bytes, names: str) -> None:
@@ -241,8 +233,6 @@ def test_what_does_not_fit_in_a_worker_is_named(args: bytes, kwargs: bytes, name
 
 
 def test_errors_of_a_value_s_own_code_are_argument_errors() -> None:
-    from tests.job.stubborn import Explodes, NoRepr
-
     with pytest.raises(ArgumentsError, match=r"'value'.*out of order"):
         spec_of(Explodes).decode(b'[{"x": 1}]', b"")
     with pytest.raises(ArgumentsError, match="'value'"):

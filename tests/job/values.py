@@ -117,7 +117,7 @@ TRAVELS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (dt.datetime, naive),
     (dt.date, st.dates()),
     (dt.time, st.times()),
-    (dt.timedelta, st.timedeltas(min_value=dt.timedelta(days=-10**6), max_value=dt.timedelta(days=10**6))),
+    (dt.timedelta, st.timedeltas(min_value=dt.timedelta(days=-(10**6)), max_value=dt.timedelta(days=10**6))),
     (uuid.UUID, st.uuids()),
     (decimal.Decimal, st.decimals(allow_nan=False, allow_infinity=False)),
     (Color, st.sampled_from(Color)),

@@ -1,6 +1,7 @@
 """How the arguments of one job are bound, encoded and decoded: compiled once, used for every dispatch and every run."""
 
 import enum
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -9,7 +10,7 @@ from msgspec.structs import astuple
 
 from heracles.codec.fidelity import Fidelity
 from heracles.codec.signature import Parameters, Source
-from heracles.errors import ArgumentsError, JobRegistrationError
+from heracles.errors import ArgumentsError, JobRegistrationError, PayloadTooLargeError
 from heracles.model import Value
 
 _encode = msgspec.json.Encoder().encode
@@ -127,15 +128,33 @@ class CallSpec:
         """
         return self.encode_bound(*self.bind(args, kwargs))
 
-    def encode_bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[bytes, bytes]:
-        """``encode`` for what ``bind`` returned."""
+    def encode_bound(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], limit: int = sys.maxsize
+    ) -> tuple[bytes, bytes]:
+        """``encode`` for what ``bind`` returned.
+
+        Raises:
+            ArgumentsError: as ``encode``.
+            PayloadTooLargeError: both together take more than ``limit`` bytes.
+        """
         try:
             encoded = _encode(args), _encode(kwargs) if kwargs else b""
+            # Before they are compared: that takes time with their length.
+            self._refuse_larger(len(encoded[0]) + len(encoded[1]), limit)
             if self._arrives(encoded, args, kwargs):
                 return encoded
+        except PayloadTooLargeError:
+            raise
         except Exception as exc:  # any value's own code may raise anything; the search below names it
             raise self._blame(args, kwargs) from exc
         raise self._blame(args, kwargs)
+
+    def _refuse_larger(self, size: int, limit: int) -> None:
+        if size > limit:
+            raise PayloadTooLargeError(
+                f"{self._where}: the arguments take {size} bytes, over max_payload_bytes={limit}: "
+                "store them elsewhere and send where they are"
+            )
 
     def _arrives(self, encoded: tuple[bytes, bytes], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         positions, names = self._decode(*encoded)

@@ -17,7 +17,7 @@ from heracles.errors import JobRegistrationError, UnknownJobError
 from heracles.job.reserved import refuse_reserved
 from heracles.job.run import JobRun, RunValue
 from heracles.model import JobOverlapBehavior, JobStatus
-from heracles.options import Scope, check_id, check_options, check_queue_name
+from heracles.options import Scope, check_id, check_options, check_queue_name, first_given
 from heracles.units import JOB_PREFIX, new_id
 
 #: Between INFO and WARNING, where other logging libraries have it too.
@@ -47,12 +47,17 @@ class Job:
     id = RunValue[str | None](None)
     """The job id."""
     dispatch_id = RunValue[str | None](None)
+    """The dispatch that runs, the same in each of its runs."""
     queue_name = RunValue[str | None](None)
+    """The queue that it was dispatched to."""
     retries = RunValue[int](0)
     """Failed runs before this one: 0 on the first."""
     status = RunValue[JobStatus | None](None)
+    """RUNNING."""
     created_at = RunValue[datetime | None](None)
+    """When it was dispatched."""
     started_at = RunValue[datetime | None](None)
+    """When this run was started."""
     last_error = RunValue[str | None](None)
     """The error of the run before this one."""
     cancelled = RunValue[bool](False)
@@ -235,7 +240,17 @@ class JobDefinition:
         """How its results come back."""
         return ResultSpec(self.work)
 
-    @property
+    @cached_property
+    def priority(self) -> int:
+        """That of its dispatches that are given none."""
+        return int(first_given("priority", (self.options,)))
+
+    @cached_property
+    def overlap_behavior(self) -> JobOverlapBehavior:
+        """That of its dispatches that are given none."""
+        return JobOverlapBehavior(first_given("overlap_behavior", (self.options,)))
+
+    @cached_property
     def makes_job_ids(self) -> bool:
         """Whether the class has a ``generate_job_id`` of its own."""
         return getattr(self.cls.generate_job_id, "__func__", None) is not getattr(Job.generate_job_id, "__func__")  # noqa: B009

@@ -37,7 +37,7 @@ def _assigned(code: CodeType) -> Iterable[str]:
         return
     itself, before = code.co_varnames[0], None
     for instruction in dis.get_instructions(code):
-        if instruction.opname == "STORE_ATTR" and before in (itself, (itself,)):
+        if instruction.opname == "STORE_ATTR" and before == itself:
             yield instruction.argval
         # Where one instruction loads two variables, the second is on top.
         loads = instruction.opname.startswith("LOAD_FAST")

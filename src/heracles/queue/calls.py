@@ -1,7 +1,7 @@
 """What can be done with a queue, awaited."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack, overload
@@ -13,7 +13,14 @@ from heracles.job import Job, current_run
 from heracles.model import Envelope, JobEvent, JobInfo, JobStatus, Overview, Record, Stored, Storing, WorkerInfo
 from heracles.options import check_id
 from heracles.queue.client import QueueClient
-from heracles.queue.envelopes import AsyncWork, DispatchOptions, ThreadJob, envelope_of
+from heracles.queue.envelopes import (
+    AsyncClass,
+    AsyncFunction,
+    DispatchOptions,
+    ThreadClass,
+    ThreadFunction,
+    envelope_of,
+)
 from heracles.queue.handle import HasDispatchId, JobHandle
 from heracles.queue.info import event_of, info_of
 from heracles.units import DISPATCH_PREFIX, new_id, seconds
@@ -44,17 +51,22 @@ class QueueCalls:
 
     @overload
     async def dispatch(
-        self, job: AsyncWork[R], args: Sequence[Any] | None = None, *,
+        self, job: AsyncClass[R], args: Sequence[Any] | None = None, *,
         kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
     ) -> JobHandle[R]: ...  # fmt: skip
     @overload
     async def dispatch(
-        self, job: ThreadJob[R] | type[ThreadJob[R]], args: Sequence[Any] | None = None, *,
+        self, job: ThreadClass[R], args: Sequence[Any] | None = None, *,
         kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
     ) -> JobHandle[R]: ...  # fmt: skip
     @overload
     async def dispatch(
-        self, job: Callable[..., R], args: Sequence[Any] | None = None, *,
+        self, job: AsyncFunction[R], args: Sequence[Any] | None = None, *,
+        kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
+    ) -> JobHandle[R]: ...  # fmt: skip
+    @overload
+    async def dispatch(
+        self, job: ThreadFunction[R], args: Sequence[Any] | None = None, *,
         kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
     ) -> JobHandle[R]: ...  # fmt: skip
     async def dispatch(
@@ -95,18 +107,18 @@ class QueueCalls:
         limit = self._client.max_payload_bytes
         return await self._dispatch_all([envelope_of(job, None, None, options, limit) for job in jobs])
 
-    async def retry_job(self, job: str | HasDispatchId) -> JobHandle[Any]:
+    async def retry_job(self, id: str | HasDispatchId) -> JobHandle[Any]:
         """Dispatch a FAILED or CANCELLED job anew, with its arguments and options, under a new dispatch id.
 
         Raises:
             JobNotFoundError: there is no record of it.
             OptionError: it has another status.
         """
-        record = await self._find(job)
+        record = await self._find(id)
         if record is None or record.envelope is None:
-            raise JobNotFoundError(f"queue {self.name!r} has no job {_id_of(job)!r} with its arguments")
+            raise JobNotFoundError(f"queue {self.name!r} has no job {_id_of(id)!r} with its arguments")
         if record.status not in (JobStatus.FAILED, JobStatus.CANCELLED):
-            raise OptionError(f"job {_id_of(job)!r} is {record.status}: only a failed or cancelled one can be retried")
+            raise OptionError(f"job {_id_of(id)!r} is {record.status}: only a failed or cancelled one can be retried")
         anew = msgspec.structs.replace(
             record.envelope, dispatch_id=DISPATCH_PREFIX + new_id(), from_job=current_run() is not None
         )
@@ -175,13 +187,13 @@ class QueueCalls:
         """End all that has not started (waiting, scheduled, to be retried) as CANCELLED; how many."""
         return await self._client.call(lambda t: t.clear(self.name))
 
-    async def cancel_job(self, job: str | HasDispatchId) -> bool:
+    async def cancel_job(self, id: str | HasDispatchId) -> bool:
         """Cancel by handle, dispatch id, or job id (every unfinished dispatch of it).
 
         What waits never starts. A running async job's task is cancelled; in a thread ``self.cancelled`` turns true and
         what the job returns is dropped. True means that it ends CANCELLED, also when its completion races the call.
         """
-        wanted = _id_of(job)
+        wanted = _id_of(id)
         return (await self._client.call(lambda t: t.cancel(self.name, [wanted])))[0]
 
     async def cancel_all_jobs(self) -> int:
@@ -190,9 +202,9 @@ class QueueCalls:
 
     # --------------------------------------------------------------------------------------------------- reading
 
-    async def get_job(self, job: str | HasDispatchId) -> JobInfo | None:
+    async def get_job(self, id: str | HasDispatchId) -> JobInfo | None:
         """What is known of a dispatch: by handle, dispatch id, or the latest dispatch of a job id; else None."""
-        record = await self._find(job)
+        record = await self._find(id)
         return None if record is None else info_of(record)
 
     async def jobs(self, status: JobStatus | str | None = None, limit: int = 100) -> list[JobInfo]:
@@ -230,8 +242,8 @@ class QueueCalls:
                 for change in batch:
                     yield event_of(change)
 
-    async def _find(self, job: str | HasDispatchId) -> Record | None:
-        wanted = _id_of(job)
+    async def _find(self, id: str | HasDispatchId) -> Record | None:
+        wanted = _id_of(id)
         return await self._client.call(lambda t: t.find(self.name, wanted))
 
     async def _overview(self) -> Overview:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias, TypedDict, TypeVar
 
-from heracles.errors import ArgumentsError, OptionError, PayloadTooLargeError
+from heracles.errors import ArgumentsError, OptionError
 from heracles.job import Job, JobDefinition, arguments_of, current_run, definition_of
 from heracles.model import Envelope, JobOverlapBehavior
-from heracles.options import Scope, check_id, check_options, first_given
+from heracles.options import Scope, check_id, check_options
 from heracles.units import DISPATCH_PREFIX, JOB_PREFIX, from_datetime, new_id
 
 R_co = TypeVar("R_co", covariant=True)
@@ -30,8 +30,11 @@ class ThreadJob(Protocol[R_co]):
 
 
 R = TypeVar("R")
-#: A job, job class or function whose work is awaited, and that returns R.
-AsyncWork: TypeAlias = AsyncJob[R] | type[AsyncJob[R]] | Callable[..., Coroutine[Any, Any, R]]
+#: What ``dispatch`` takes, by what tells a type checker what the job returns.
+AsyncClass: TypeAlias = AsyncJob[R] | type[AsyncJob[R]]
+AsyncFunction: TypeAlias = Callable[..., Coroutine[Any, Any, R]]
+ThreadClass: TypeAlias = ThreadJob[R] | type[ThreadJob[R]]
+ThreadFunction: TypeAlias = Callable[..., R]
 
 
 class DispatchOptions(TypedDict, total=False):
@@ -61,6 +64,16 @@ class DispatchOptions(TypedDict, total=False):
 
 #: Those that no other scope has, with checks of their own.
 _OWN_CHECK = ("scheduled_for", "job_id", "dispatch_id")
+#: The field of the envelope in which an option travels, only where a dispatch was given it.
+_FIELDS = {
+    "scheduled_for": "scheduled_for_ms",
+    "delay": "delay_ms",
+    "max_retries": "max_retries",
+    "retry_delay": "retry_delay_ms",
+    "timeout": "timeout_ms",
+    "overlap_delay": "overlap_delay_ms",
+    "status_ttl": "status_ttl_s",
+}
 
 
 def envelope_of(
@@ -82,30 +95,19 @@ def envelope_of(
     definition = definition_of(job)
     given = _checked(options) if options else {}
     positions, names = definition.spec.bind(*_call_of(job, args, kwargs))
-    encoded_args, encoded_kwargs = definition.spec.encode_bound(positions, names)
-    size = len(encoded_args) + len(encoded_kwargs)
-    if size > max_payload_bytes:
-        raise PayloadTooLargeError(
-            f"{definition.name}: the arguments take {size} bytes, over max_payload_bytes={max_payload_bytes}: "
-            "store them elsewhere and send where they are"
-        )
+    encoded_args, encoded_kwargs = definition.spec.encode_bound(positions, names, max_payload_bytes)
     shared = new_id()
+    behavior = given.get("overlap_behavior", definition.overlap_behavior)
     return Envelope(
         job_id=given.get("job_id") or _job_id(definition, positions, names, shared),
         dispatch_id=given.get("dispatch_id") or DISPATCH_PREFIX + shared,
         name=definition.name,
         args=encoded_args,
         kwargs=encoded_kwargs,
-        priority=first_given("priority", (given, definition.options)),
-        no_overlap=_forbids_overlap(given, definition),
-        scheduled_for_ms=given.get("scheduled_for"),
-        delay_ms=given.get("delay"),
-        overlap_delay_ms=given.get("overlap_delay"),
-        max_retries=given.get("max_retries"),
-        retry_delay_ms=given.get("retry_delay"),
-        timeout_ms=given.get("timeout"),
-        status_ttl_s=given.get("status_ttl"),
+        priority=given.get("priority", definition.priority),
+        no_overlap=behavior == JobOverlapBehavior.NO_OVERLAP,
         from_job=current_run() is not None,
+        **{_FIELDS[name]: value for name, value in given.items() if name in _FIELDS},
     )
 
 
@@ -143,11 +145,6 @@ def _due(scheduled_for: Any, delay: int | None) -> int:
     if delay is not None:
         raise OptionError("scheduled_for and delay exclude each other: give one of them")
     return from_datetime(scheduled_for)
-
-
-def _forbids_overlap(given: Mapping[str, Any], definition: JobDefinition) -> bool:
-    behavior = first_given("overlap_behavior", (given, definition.options))
-    return bool(behavior == JobOverlapBehavior.NO_OVERLAP)
 
 
 def _job_id(definition: JobDefinition, args: Sequence[Any], kwargs: Mapping[str, Any], shared: str) -> str:

@@ -1,6 +1,6 @@
 """``Queue`` and the registry of queues."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack, overload
 
@@ -8,7 +8,7 @@ from heracles.job import definition_of
 from heracles.options import check_queue_name
 from heracles.queue.calls import QueueCalls
 from heracles.queue.client import QueueClient
-from heracles.queue.envelopes import AsyncWork, DispatchOptions, ThreadJob
+from heracles.queue.envelopes import AsyncClass, AsyncFunction, DispatchOptions, ThreadClass, ThreadFunction
 from heracles.queue.handle import JobHandle
 from heracles.queue.settings import Given, QueueSettings
 from heracles.queue.sync import SyncQueue
@@ -30,7 +30,6 @@ class Queue(QueueCalls):
     @staticmethod
     def get(
         name: str,
-        *,
         concurrency: int | None = None,
         max_retries: int | None = None,
         retry_delay: float | timedelta | None = None,
@@ -112,17 +111,22 @@ QUEUES: dict[str, Queue] = {}
 
 @overload
 async def dispatch(
-    job: AsyncWork[R], args: Sequence[Any] | None = None, *,
+    job: AsyncClass[R], args: Sequence[Any] | None = None, *,
     kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
 ) -> JobHandle[R]: ...  # fmt: skip
 @overload
 async def dispatch(
-    job: ThreadJob[R] | type[ThreadJob[R]], args: Sequence[Any] | None = None, *,
+    job: ThreadClass[R], args: Sequence[Any] | None = None, *,
     kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
 ) -> JobHandle[R]: ...  # fmt: skip
 @overload
 async def dispatch(
-    job: Callable[..., R], args: Sequence[Any] | None = None, *,
+    job: AsyncFunction[R], args: Sequence[Any] | None = None, *,
+    kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
+) -> JobHandle[R]: ...  # fmt: skip
+@overload
+async def dispatch(
+    job: ThreadFunction[R], args: Sequence[Any] | None = None, *,
     kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
 ) -> JobHandle[R]: ...  # fmt: skip
 async def dispatch(

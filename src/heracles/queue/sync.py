@@ -8,7 +8,7 @@ from heracles.job import Job
 from heracles.model import JobEvent, JobInfo, JobStatus, WorkerInfo
 from heracles.portal import PORTAL
 from heracles.queue.calls import QueueCalls
-from heracles.queue.envelopes import AsyncWork, DispatchOptions, ThreadJob
+from heracles.queue.envelopes import AsyncClass, AsyncFunction, DispatchOptions, ThreadClass, ThreadFunction
 from heracles.queue.handle import HasDispatchId, SyncJobHandle
 
 R = TypeVar("R")
@@ -32,17 +32,22 @@ class SyncQueue:
 
     @overload
     def dispatch(
-        self, job: AsyncWork[R], args: Sequence[Any] | None = None, *,
+        self, job: AsyncClass[R], args: Sequence[Any] | None = None, *,
         kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
     ) -> SyncJobHandle[R]: ...  # fmt: skip
     @overload
     def dispatch(
-        self, job: ThreadJob[R] | type[ThreadJob[R]], args: Sequence[Any] | None = None, *,
+        self, job: ThreadClass[R], args: Sequence[Any] | None = None, *,
         kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
     ) -> SyncJobHandle[R]: ...  # fmt: skip
     @overload
     def dispatch(
-        self, job: Callable[..., R], args: Sequence[Any] | None = None, *,
+        self, job: AsyncFunction[R], args: Sequence[Any] | None = None, *,
+        kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
+    ) -> SyncJobHandle[R]: ...  # fmt: skip
+    @overload
+    def dispatch(
+        self, job: ThreadFunction[R], args: Sequence[Any] | None = None, *,
         kwargs: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions],
     ) -> SyncJobHandle[R]: ...  # fmt: skip
     def dispatch(
@@ -61,9 +66,9 @@ class SyncQueue:
         handles = self._run(lambda: self._awaited.dispatch_many(jobs, **options), "dispatch_many")
         return [handle.sync for handle in handles]
 
-    def retry_job(self, job: str | HasDispatchId) -> SyncJobHandle[Any]:
+    def retry_job(self, id: str | HasDispatchId) -> SyncJobHandle[Any]:
         """As ``Queue.retry_job``."""
-        return self._run(lambda: self._awaited.retry_job(job), "retry_job").sync
+        return self._run(lambda: self._awaited.retry_job(id), "retry_job").sync
 
     def pause(self) -> None:
         """As ``Queue.pause``."""
@@ -81,17 +86,17 @@ class SyncQueue:
         """As ``Queue.clear``."""
         return self._run(self._awaited.clear, "clear")
 
-    def cancel_job(self, job: str | HasDispatchId) -> bool:
+    def cancel_job(self, id: str | HasDispatchId) -> bool:
         """As ``Queue.cancel_job``."""
-        return self._run(lambda: self._awaited.cancel_job(job), "cancel_job")
+        return self._run(lambda: self._awaited.cancel_job(id), "cancel_job")
 
     def cancel_all_jobs(self) -> int:
         """As ``Queue.cancel_all_jobs``."""
         return self._run(self._awaited.cancel_all_jobs, "cancel_all_jobs")
 
-    def get_job(self, job: str | HasDispatchId) -> JobInfo | None:
+    def get_job(self, id: str | HasDispatchId) -> JobInfo | None:
         """As ``Queue.get_job``."""
-        return self._run(lambda: self._awaited.get_job(job), "get_job")
+        return self._run(lambda: self._awaited.get_job(id), "get_job")
 
     def jobs(self, status: JobStatus | str | None = None, limit: int = 100) -> list[JobInfo]:
         """As ``Queue.jobs``."""

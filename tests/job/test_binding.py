@@ -1,0 +1,134 @@
+"""How arguments bind to parameters of every kind, and where they stand when they travel."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from heracles.codec import CallSpec
+from heracles.errors import ArgumentsError, JobRegistrationError
+
+
+def plain(to: str, subject: str, body: str = "", copies: int = 1) -> None: ...
+
+
+def every_kind(
+    a: int, b: int = 2, /, c: int = 3, *rest: float, d: bytes, e: set[int] | None = None, **more: str
+) -> None: ...
+
+
+def names_only(*, first: int, second: int = 2) -> None: ...
+
+
+def nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "kwargs", "encoded"),
+    [
+        (plain, ["a", "b"], {}, (b'["a","b"]', b"")),
+        (plain, ["a", "b", "c", 4], {}, (b'["a","b","c",4]', b"")),
+        (plain, ["a"], {"subject": "b"}, (b'["a","b"]', b"")),
+        (plain, [], {"copies": 4, "body": "c", "subject": "b", "to": "a"}, (b'["a","b","c",4]', b"")),
+        (plain, ["a", "b"], {"copies": 4}, (b'["a","b"]', b'{"copies":4}')),
+        (names_only, [], {"first": 1}, (b"[]", b'{"first":1}')),
+        (every_kind, [1], {"d": b""}, (b"[1]", b'{"d":""}')),
+        (every_kind, [1], {"c": 5, "d": b""}, (b"[1]", b'{"c":5,"d":""}')),
+        (every_kind, [1, 2], {"c": 5, "d": b""}, (b"[1,2,5]", b'{"d":""}')),
+        (every_kind, [1, 2, 3, 4.5, 5], {"d": b"", "x": "y"}, (b"[1,2,3,4.5,5]", b'{"d":"","x":"y"}')),
+        (every_kind, [1], {"d": b"", "a": "again", "e": {7}}, (b"[1]", b'{"d":"","a":"again","e":[7]}')),
+        (nothing, [], {}, (b"[]", b"")),
+    ],
+)
+def test_what_can_be_positional_is_up_to_the_first_left_out(
+    call: Callable[..., None], args: Sequence[Any], kwargs: Mapping[str, Any], encoded: tuple[bytes, bytes]
+) -> None:
+    spec = CallSpec.of(call, "call")
+    assert spec.encode(args, kwargs) == encoded
+    # What a worker calls it with binds to the same parameters.
+    positions, names = spec.decode(*encoded)
+    signature = inspect.signature(call)
+    assert signature.bind(*positions, **names).arguments == signature.bind(*args, **kwargs).arguments
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "kwargs", "message"),
+    [
+        (plain, ["a"], {}, "missing a required argument: 'subject'"),
+        (plain, [], {"subject": "b"}, "missing a required argument: 'to'"),
+        (plain, ["a", "b", "c", 4, 5], {}, "too many positional arguments"),
+        (plain, ["a", "b"], {"to": "c"}, "multiple values for argument 'to'"),
+        (plain, ["a", "b"], {"other": 1}, "unexpected keyword argument 'other'"),
+        (plain, ["a", "b"], {3: 1}, "string"),
+        (names_only, [1], {}, "too many positional arguments|missing a required"),
+        (names_only, [], {}, "missing a required argument: 'first'"),
+        (every_kind, [1], {}, "missing a required argument: 'd'|missing a required keyword"),
+        (nothing, [1], {}, "too many positional arguments"),
+    ],
+)
+def test_what_does_not_bind_is_said_as_python_says_it(
+    call: Callable[..., None], args: Sequence[Any], kwargs: Mapping[Any, Any], message: str
+) -> None:
+    with pytest.raises(ArgumentsError, match=message):
+        CallSpec.of(call, "call").encode(args, kwargs)
+
+
+def test_the_argument_at_fault_is_named_whatever_its_kind() -> None:
+    spec = CallSpec.of(every_kind, "call")
+    for args, kwargs, name in [
+        ((1, "x"), {"d": b""}, "'b'"),
+        ((1, 2, 3, "x"), {"d": b""}, "'rest'"),
+        ((1,), {"d": "x"}, "'d'"),
+        ((1,), {"d": b"", "zz": 1}, "'more'"),
+    ]:
+        assert isinstance(kwargs, dict)
+        with pytest.raises(ArgumentsError, match=name):
+            spec.encode(args, kwargs)
+
+
+def test_any_parameter_may_have_any_name() -> None:
+    def call(id: str, status: int, field_0: int, type: str, self: int) -> None: ...
+
+    spec = CallSpec.of(call, "call")
+    encoded = spec.encode(["i"], {"type": "t", "self": 3, "field_0": 2, "status": 1})
+    assert encoded == (b'["i",1,2,"t",3]', b"")
+    assert spec.decode(b'["i"]', b'{"status":1,"field_0":2,"type":"t","self":3}') == (["i", 1, 2, "t", 3], {})
+
+
+class Unfit:
+    pass
+
+
+@pytest.mark.parametrize(
+    "annotation", [complex, Unfit, list[Unfit], Callable[[], int], type[int], "Missing", "list[Missing]", int | Unfit]
+)
+def test_an_annotation_that_cannot_be_decoded_is_named(annotation: Any) -> None:
+    def call(fine: int, broken: Any) -> None: ...
+
+    call.__annotations__["broken"] = annotation
+    with pytest.raises(JobRegistrationError, match=r"call: .*'broken'"):
+        CallSpec.of(call, "call")
+
+
+def test_a_union_that_json_cannot_tell_apart_is_named() -> None:
+    @dataclass
+    class One:
+        x: int
+
+    @dataclass
+    class Two:
+        x: int
+
+    def call(broken: One | Two) -> None: ...
+
+    with pytest.raises(JobRegistrationError, match=r"'broken'.*more than one dataclass"):
+        CallSpec.of(call, "call")
+
+
+def test_a_name_that_only_a_type_checker_sees_is_said_so() -> None:
+    def call(broken: "Decimal") -> None: ...  # type: ignore[name-defined]  # noqa: F821 - that is the point
+
+    with pytest.raises(JobRegistrationError, match=r"'Decimal' of 'broken' cannot be resolved.*run time"):
+        CallSpec.of(call, "call")
