@@ -18,6 +18,9 @@ logger = logging.getLogger("heracles.worker")
 #: Seconds to wait when the store says that jobs are ready and yet starts none: no busy loop whatever its reason.
 NOTHING_STARTED_PAUSE_S = 0.02
 
+#: Seconds for which a worker that is to end asks a store that is away whether it has started something.
+LAST_PATIENCE_S = 2.0
+
 
 class _Asked(Value, frozen=True, kw_only=True):
     """For what the store was asked, and when."""
@@ -49,6 +52,7 @@ class Fetcher:
         self._lease_s = transport.settings.lease_ms / 1000
         self._poll_s = transport.settings.poll_interval_ms / 1000
         self._failures = 0
+        self._failed_closed_at: float | None = None
         #: A call that failed may have started jobs all the same: they have to be asked for before anything else.
         self._unsure: _Asked | None = None
 
@@ -153,6 +157,13 @@ class Fetcher:
         for pending in reports:
             if pending.job.lease_until <= now:
                 self._lane.give_up(pending)
-        if self._lane.is_closed and self._unsure is not None and self._unsure.sent_at + self._lease_s <= now:
-            self._begin((), self._unsure)
+        if self._lane.is_closed and self._unsure is not None:
+            self._give_up_asking(self._unsure, now)
+
+    def _give_up_asking(self, asked: _Asked, now: float) -> None:
+        """The worker wants to end: what was started without its knowledge, if anything, is left to its lease."""
+        if self._failed_closed_at is None:
+            self._failed_closed_at = now
+        if now > self._failed_closed_at + LAST_PATIENCE_S:
+            self._begin((), asked)
             self._unsure = None

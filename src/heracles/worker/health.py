@@ -32,6 +32,11 @@ class StoreHealth:
         self._failing: set[str] = set()
         self._since = 0.0
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether a call of some part failed and has not gone through since."""
+        return bool(self._failing)
+
     def failed(self, part: str, error: Exception) -> None:
         """A part's call failed."""
         with self._lock:

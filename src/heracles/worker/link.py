@@ -95,12 +95,17 @@ class Link:
         if self._listening is not None:
             await _ended([self._listening])
         await self._upkeep.stop()
+        await self._retire()
+        with contextlib.suppress(TransportError):
+            await self.transport.close()
+
+    async def _retire(self) -> None:
+        if self._health.is_failing:
+            return  # a call that has to time out would only hold up the end; the record expires by itself
         try:
             await self.transport.retire(self._session, tuple(self._lanes))
         except TransportError as error:
             logger.info("the worker's record stays until it expires: %s", error)
-        with contextlib.suppress(TransportError):
-            await self.transport.close()
 
     def leave(self) -> "Future[None]":
         """Give back all that is held although its code may still run: the process ends right after.

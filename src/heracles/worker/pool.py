@@ -160,7 +160,7 @@ class Pool:
 
     def _ended(self, seat: _Seat, code: int) -> None:
         if self._level:
-            self._code = self._code or abs(code)
+            self._code = self._code or (code if code >= 0 else 1)
         elif seat.lives == 1 and code in REFUSALS and seat.lived_s < PROVEN_S:
             self._code = code
             self._tell(1)

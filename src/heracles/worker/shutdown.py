@@ -26,13 +26,11 @@ GIVE_BACK_S = 1.0
 async def end_jobs(
     links: Sequence[Link], executor: Executor, forced: asyncio.Event, patience_s: float | None
 ) -> Sequence[HeldJob]:
-    """Take nothing new and let what runs finish; stop it when ``forced``, or after ``patience_s``.
+    """Let what runs finish; stop it when ``forced``, or after ``patience_s``. The links are closed already.
 
     Returns:
         What has not ended in spite of having been stopped.
     """
-    for link in links:
-        link.close()
     all_done = asyncio.gather(*(link.until_done() for link in links))
     if not await _first(all_done, forced, patience_s):
         await _stop_jobs(links, executor, all_done)

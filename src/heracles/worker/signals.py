@@ -141,5 +141,10 @@ def _supervisor() -> int | None:
     return int(number)
 
 
+def is_watched() -> bool:
+    """Whether a watch is on in this process."""
+    return signal.getsignal(signal.SIGINT) is _ignore
+
+
 def _ignore(number: int, frame: FrameType | None) -> None:
     """The thread acts on it; this only takes the place of the usual effect."""

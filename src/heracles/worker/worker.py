@@ -133,6 +133,11 @@ class Worker:
         """The names of the queues that it serves."""
         return tuple(self._queues)
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether it was told to stop by force."""
+        return self._forced.is_set()
+
     # ----------------------------------------------------------------------------------------------- start, run, stop
 
     async def start(self) -> None:
@@ -193,7 +198,7 @@ class Worker:
         """
         if not self._runs and self._state is State.NEW and not self._starting.locked():
             return
-        self._stop_wanted.set()
+        self._take_nothing_new()
         if force:
             self._forced.set()
         async with self._starting:
@@ -286,10 +291,16 @@ class Worker:
 
     def _heed_signal(self, level: int) -> None:
         logger.info("told to stop%s", " by force" if level > 1 else "")
-        self._stop_wanted.set()
+        self._take_nothing_new()
         if level > 1:
             self._ends_process = True
             self._forced.set()
+
+    def _take_nothing_new(self) -> None:
+        """At once: on a blocked event loop the next thing to happen might be another start."""
+        self._stop_wanted.set()
+        for link in self._links:
+            link.close()
 
     async def _shut_down(self) -> None:
         left = await end_jobs(self._links, self._team.executor, self._forced, self._patience_s)

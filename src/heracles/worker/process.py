@@ -1,0 +1,39 @@
+"""The event loop of a process that is a worker and nothing else."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from heracles.worker.signals import is_watched
+
+logger = logging.getLogger("heracles.worker")
+
+
+def serve(main: Coroutine[Any, Any, bool], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+    """Run ``main`` to its end, as ``asyncio.run`` does, but for two things.
+
+    A task that a job has left behind may raise SystemExit or KeyboardInterrupt, which leave the event loop: the loop
+    goes on. And where ``main`` returns True (it was told to end by force) the process ends here and now: threads that
+    jobs have left behind in the loop's default executor would hold it up.
+    """
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        loop = runner.get_loop()
+        ends_at_once = _run(loop, loop.create_task(main))
+        if ends_at_once:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+
+def _run(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[bool]") -> bool:
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # While the worker does not watch for signals, these come from one.
+            if task.done() or not is_watched():
+                raise
+            logger.exception("a task that a job has left behind raised %s: the worker goes on", type(error).__name__)

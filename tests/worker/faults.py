@@ -1,0 +1,90 @@
+"""A real transport whose calls fail when a test wants it: before they happen, after they have, or slowly."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from heracles.errors import TransportError, TransportUnavailableError
+from heracles.model import Beaten, Delivery, Exchange, Held, Report, Session, Swept
+from heracles.options import StoreSettings
+from heracles.transport import Listener, Transport
+
+T = TypeVar("T")
+
+
+class FaultyTransport:
+    """The verbs of a worker; those of queues are asked of the real one."""
+
+    def __init__(self, real: Transport) -> None:
+        self._real = real
+        self.is_away = False
+        self.refusal: str | None = None
+        #: How many of the next exchanges are done, and their answers lost.
+        self.lost_answers = 0
+        self.delay_s = 0.0
+        self.exchanges = 0
+        self.recovered: list[Delivery] = []
+
+    @property
+    def settings(self) -> StoreSettings:
+        return self._real.settings
+
+    @property
+    def identity(self) -> str:
+        return self._real.identity
+
+    async def open(self) -> None:
+        await self._call(self._real.open)
+
+    async def close(self) -> None:
+        await self._real.close()
+
+    async def exchange(
+        self,
+        queue: str,
+        session: Session,
+        reports: Sequence[Report],
+        slots: int,
+        *,
+        suspects: bool = True,
+        pause_on_error: bool = False,
+    ) -> Exchange:
+        self.exchanges += 1
+        answer = await self._call(
+            lambda: self._real.exchange(
+                queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error
+            )
+        )
+        if self.lost_answers and (reports or answer.started):
+            self.lost_answers -= 1
+            raise TransportUnavailableError("the answer was lost")
+        return answer
+
+    async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
+        found = await self._call(lambda: self._real.recover(queue, session, held))
+        self.recovered += found
+        return found
+
+    async def beat(self, session: Session, queues: Sequence[str], status: str, held: Sequence[Held]) -> Beaten:
+        return await self._call(lambda: self._real.beat(session, queues, status, held))
+
+    async def retire(self, session: Session, queues: Sequence[str]) -> None:
+        await self._call(lambda: self._real.retire(session, queues))
+
+    def listen(self, session: Session, queues: Sequence[str]) -> Listener:
+        return self._real.listen(session, queues)
+
+    async def maintain(self, queue: str) -> Swept:
+        return await self._call(lambda: self._real.maintain(queue))
+
+    async def _call(self, verb: Callable[[], Awaitable[T]]) -> T:
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.is_away:
+            raise TransportUnavailableError("the store is away")
+        if self.refusal is not None:
+            raise TransportError(self.refusal)
+        return await verb()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
