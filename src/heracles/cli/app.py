@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 from heracles.cli.settings import Settings
+from heracles.cli.signals import StoppedError
 from heracles.cli.usage import UsageError
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -57,6 +58,8 @@ def load_module(name: str) -> None:
         sys.path.insert(0, here)
     try:
         importlib.import_module(name)
+    except StoppedError:
+        raise
     except (Exception, SystemExit) as error:  # whatever the user's module raises
         raise UsageError(_why(name, error)) from error
 

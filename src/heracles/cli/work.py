@@ -14,7 +14,7 @@ from heracles.cli.children import child_commands, child_environment, with_parent
 from heracles.cli.logs import HeldLogs
 from heracles.cli.settings import Settings, read_settings
 from heracles.cli.signals import ending_at_once
-from heracles.cli.store import choose_store, read_choice, stores_of, using
+from heracles.cli.store import choose_store, read_source, stores_of, using
 from heracles.cli.usage import UsageError
 from heracles.job import all_jobs
 from heracles.model import Value
@@ -24,6 +24,7 @@ from heracles.transport import Transport
 from heracles.wiring import use_by_default
 from heracles.worker import Worker
 from heracles.worker.pool import Pool
+from heracles.worker.process import serve
 
 logger = logging.getLogger("heracles")
 
@@ -60,8 +61,7 @@ def run(given: Mapping[str, Any]) -> int:
         processes = settings.value("processes")
         if processes > 1:
             return _run_pool(plan, child_commands(flags, worker_id, processes), child_environment(flags))
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(plan))
+        serve(_serve(plan), _loop_factory())
         return 0
 
 
@@ -76,8 +76,8 @@ def _worker_id(settings: Settings) -> str:
 
 def _plan(settings: Settings, worker_id: str, logs: HeldLogs) -> _Plan:
     queues = settings.queues or (OPTIONS["queues"].default,)
-    choice = read_choice(settings)
-    store = None if choice.is_empty else choose_store(choice, queues)
+    source = read_source(settings)
+    store = choose_store(source, queues) if source.is_told else None
     # What its jobs dispatch goes where it works itself, unless code says otherwise.
     use_by_default(store)
     _check_jobs(queues)
@@ -87,7 +87,7 @@ def _plan(settings: Settings, worker_id: str, logs: HeldLogs) -> _Plan:
         queues=queues,
         concurrency=_concurrency(settings, queues),
         store=store,
-        stores=stores_of(queues) if store is None else [store],
+        stores=stores_of(source, queues) if store is None else [store],
         logs=logs,
     )
 
@@ -121,7 +121,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 # ------------------------------------------------------------------------------------------------------------ serving
 
 
-async def _serve(plan: _Plan) -> None:
+async def _serve(plan: _Plan) -> bool:
+    """Whether it was told to end by force."""
     worker = Worker(
         id=plan.id,
         transport=plan.store,
@@ -133,10 +134,11 @@ async def _serve(plan: _Plan) -> None:
     if plan.waits:
         _begin(plan)
         await worker.run(wait_for_store=True)
-        return
+        return worker.is_forced
     await worker.start()
     _begin(plan)
     await worker.run()
+    return worker.is_forced
 
 
 def _layers(plan: _Plan, queue: str) -> Sequence[Mapping[str, Any]]:
