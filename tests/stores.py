@@ -10,6 +10,8 @@ from typing import Any
 
 from redis.exceptions import MovedError
 
+from heracles.redis import Redis, RedisTransport
+from heracles.sqlite import SqliteTransport
 from heracles.transport import Transport
 from tests.servers import Cluster, MissingServerError, Server, redis_6, redis_7, valkey
 
@@ -63,8 +65,6 @@ class SqliteStore(Store):
         self.is_shared = path is not None
 
     def transport(self, **options: Any) -> Transport:
-        from heracles.sqlite import SqliteTransport
-
         return SqliteTransport(path=str(self.path or ":memory:"), **options)
 
     def empty(self) -> None:
@@ -81,8 +81,6 @@ class RedisStore(Store):
         self.prefix = f"test{os.getpid()}:{next(_counter)}"
 
     def transport(self, **options: Any) -> Transport:
-        from heracles.redis import RedisTransport
-
         return RedisTransport(connection=self.connection, key_prefix=self.prefix, **options)
 
     def keys(self) -> Mapping[str, float]:
@@ -96,16 +94,20 @@ class RedisStore(Store):
                     found[key.decode()] = float("inf") if left == -1 else left / 1000
         return found
 
+    def immortal(self) -> list[str]:
+        """The keys without a time to live, sorted."""
+        return sorted(key for key, left in self.keys().items() if left == float("inf"))
+
     def empty(self) -> None:
         for server in self.servers:
             server.command("FLUSHALL")
 
     def check(self) -> None:
-        immortal = [key for key, left in self.keys().items() if left == float("inf")]
+        immortal = self.immortal()
         forgotten = [key for key in immortal if not self._is_permanent(key)]
-        assert not forgotten, f"keys without a time to live: {sorted(forgotten)}"
+        assert not forgotten, f"keys without a time to live: {forgotten[:20]}"
         filled = [key for key in immortal if ":stream:" in key and self._length(key)]
-        assert not filled, f"entries are left in {sorted(filled)}"
+        assert not filled, f"entries are left in {filled}"
 
     def _is_permanent(self, key: str) -> bool:
         rest = key.removeprefix(self.prefix)
@@ -134,8 +136,6 @@ class Servers:
         self.cluster = cache(self._cluster)
 
     def _single(self, kind: str) -> tuple[str, list[Server]]:
-        from heracles.redis import Redis
-
         program = {REDIS_6: redis_6, REDIS_7: redis_7, VALKEY: valkey}[kind]()
         server = Server(program).start()
         self._stops.append(server.stop)
@@ -144,8 +144,6 @@ class Servers:
         return name, [server]
 
     def _cluster(self) -> tuple[str, list[Server]]:
-        from heracles.redis import Redis
-
         cluster = Cluster(redis_7()).start()
         self._stops.append(cluster.stop)
         Redis.register_connection("cluster", url=cluster.url, cluster=True)

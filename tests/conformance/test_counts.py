@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import re
 
 import pytest
 
-from heracles.model import FINAL, JobStatus, ReportKind
+from heracles.model import FINAL, JobStatus, ReportKind, Session
 from tests.conformance.driver import Driver, envelope, report_on, session
+from tests.stores import RedisStore, Store
 
 KINDS = (*[ReportKind.COMPLETED] * 4, ReportKind.FAILED, ReportKind.RETRY, ReportKind.RETURNED, ReportKind.UNSTARTED)
 
@@ -18,6 +20,7 @@ class History:
         self.driver = driver
         self.random = random.Random(seed)
         self.known: list[str] = []
+        self.workers = [session(f"worker-{number}") for number in range(3)]
 
     def _envelope(self) -> dict[str, object]:
         choose = self.random
@@ -34,8 +37,7 @@ class History:
             await self.driver.put_all(batch)
             self.known += [each.dispatch_id for each in batch]
 
-    async def work(self, number: int) -> None:
-        worker = session(f"worker-{number}")
+    async def work(self, worker: Session) -> None:
         for _ in range(40):
             for delivery in await self.driver.start(self.random.randrange(1, 4), by=worker):
                 kind = self.random.choice(KINDS)
@@ -58,7 +60,9 @@ class History:
 
     async def run(self) -> None:
         """All of it."""
-        await asyncio.gather(self.produce(), self.produce(), self.cancel(), *(self.work(n) for n in range(3)))
+        await asyncio.gather(
+            self.produce(), self.produce(), self.cancel(), *(self.work(worker) for worker in self.workers)
+        )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -85,3 +89,16 @@ async def test_after_a_random_history_all_can_be_cleared(driver: Driver) -> None
     after = await driver.transport.overview(driver.queue)
     assert sum(after.counts.values()) == len(history.known)
     assert {status for status, count in after.counts.items() if count} <= FINAL
+
+
+async def test_what_has_ended_leaves_no_key_of_its_own_without_a_time_to_live(store: Store, driver: Driver) -> None:
+    if not isinstance(store, RedisStore):
+        pytest.skip("rows of a database have no time to live of their own")
+    history = History(driver, 7)
+    await history.run()
+    await driver.transport.clear(driver.queue, running=True)
+    for worker in history.workers:
+        for delivery in await driver.transport.recover(driver.queue, worker, []):
+            await driver.report(delivery, ReportKind.RELEASED, by=worker)
+    named = [key for key in store.immortal() if re.search(r":(j-\d+|dispatch_\w+)(:|$)", key)]
+    assert named == []

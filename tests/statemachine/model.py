@@ -7,9 +7,11 @@ is the store's to choose, a place is an interval.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from heracles.model import Delivery, JobStatus, Report, ReportKind, Verdict
+from heracles.model import Delivery, Envelope, JobStatus, Report, ReportKind, Verdict
 
 ANY_TIME_LATER = 1 << 60
+#: Delays below it are over when the next step begins.
+ANY_HOUR_MS = 3_600_000
 WAITING = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED_FOR_RETRY})
 
 
@@ -62,21 +64,30 @@ class Model:
         self.paused = False
         self.draining = False
         self._clock = 0
+        self._is_at_once = False
 
     def _now(self) -> Place:
-        self._clock += 1
+        self._clock += 0 if self._is_at_once else 1
         return Place(self._clock, self._clock)
+
+    def begin_at_once(self) -> None:
+        """From now on everything happens at one time."""
+        self._now()
+        self._is_at_once = True
+
+    def end_at_once(self) -> None:
+        """Time passes again."""
+        self._is_at_once = False
 
     # ---- verbs
 
-    def dispatch(self, job_id: str, dispatch_id: str, *, priority: int, no_overlap: bool, ready: bool) -> None:
+    def dispatch(self, made: Envelope, *, ready: bool) -> None:
         """A new one, stored."""
         now = self._now()
-        job = Job(job_id, dispatch_id, priority, no_overlap, place=now, line=now, is_ready=ready)
-        self.jobs[dispatch_id] = job
+        job = Job(made.job_id, made.dispatch_id, made.priority, made.no_overlap, place=now, line=now, is_ready=ready)
+        self.jobs[made.dispatch_id] = job
         if not self.is_startable(job):
-            # When a lock comes free, the store may take it as ready since then or since now.
-            job.place = Place(now.first, ANY_TIME_LATER)
+            job.place = self._open_end(job, now)
 
     def start(self, delivery: Delivery) -> None:
         """The store has started this one: was it its turn?"""
@@ -84,8 +95,10 @@ class Model:
         assert not self.paused, f"{job} started although the queue is paused"
         assert self.is_startable(job), f"{job} started although it is not its turn"
         for other in self.startable():
+            if not self._is_surely_startable(other) or self._share_a_line(job, other):
+                continue
             assert other.priority >= job.priority, f"{job} started before {other}"
-            if other.priority == job.priority and other is not job:
+            if other.priority == job.priority:
                 assert not other.place.is_before(job.place), f"{job} started before {other}"
         assert delivery.token > job.token, f"{job} started with the token {delivery.token}"
         assert delivery.retries == job.retries, f"{job} started with {delivery.retries} retries"
@@ -100,7 +113,7 @@ class Model:
                 job.is_expired = job.is_busy = False
                 if job.status is JobStatus.RUNNING:
                     job.turn(JobStatus.PENDING)
-                    job.is_ready, job.place = True, self._now()
+                    job.is_ready, job.place = True, self._open_end(job, self._now())
                 job.is_ready = job.is_ready or job.ready_when_released
                 job.ready_when_released = False
 
@@ -121,13 +134,14 @@ class Model:
             job.is_busy = job.is_expired = False
             if job.ready_when_released:
                 job.ready_when_released, job.is_ready = False, True
-                job.place = job.line = Place(job.place.first, self._now().last)
+                job.line = Place(job.place.first, self._now().last)
+                job.place = self._open_end(job, job.line)
 
     def _apply(self, job: Job, report: Report) -> None:
         now, old = self._now(), job.place
         job.is_busy = report.still_running
         job.is_expired = job.is_expired and report.still_running
-        is_ready = report.delay_ms == 0
+        is_ready = report.delay_ms < ANY_HOUR_MS
         match report.kind:
             case ReportKind.COMPLETED:
                 job.turn(JobStatus.COMPLETED)
@@ -149,8 +163,12 @@ class Model:
                 job.place, job.line = now, Place(job.line.first, now.last)
             case ReportKind.RELEASED:
                 raise AssertionError("taken above")
-        if job.no_overlap and job.is_ready:
-            job.place = Place(job.place.first, ANY_TIME_LATER)
+        job.place = self._open_end(job, job.place)
+
+    @staticmethod
+    def _open_end(job: Job, place: Place) -> Place:
+        # What stands in a line may count as ready since then, or since its lock came free.
+        return Place(place.first, ANY_TIME_LATER) if job.no_overlap else place
 
     def cancel(self, name: str) -> bool:
         """By either id."""
@@ -189,6 +207,17 @@ class Model:
     @staticmethod
     def _stands_before(other: Job, job: Job) -> bool:
         return other.is_busy or (other.status in WAITING and other.is_ready and other.line.is_before(job.line))
+
+    def _is_surely_startable(self, job: Job) -> bool:
+        """Whether it is the first of its line in whatever order the store has chosen."""
+        return not job.no_overlap or not any(
+            other.status in WAITING and other.is_ready and not job.line.is_before(other.line)
+            for other in self._line(job)
+        )
+
+    @staticmethod
+    def _share_a_line(job: Job, other: Job) -> bool:
+        return other is job or (job.no_overlap and other.no_overlap and job.job_id == other.job_id)
 
     def startable(self) -> list[Job]:
         """All that may start now; of lines whose order is the store's to choose there may be several."""
