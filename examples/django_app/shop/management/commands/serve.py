@@ -1,0 +1,26 @@
+"""`manage.py serve`: the development server with a worker beside it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+PROJECT = Path(__file__).parents[3]
+
+
+class Command(BaseCommand):
+    help = "Serve the site on PORT (8000) with one worker."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # In production the worker has a service of its own: see the deployment page.
+        command = [sys.executable, "-m", "heracles", "work", f"--id=orders-{os.getpid()}", "--queues=orders"]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        with subprocess.Popen([*command, "--app=shop.jobs"], env=environment) as worker:
+            try:
+                call_command("runserver", os.environ.get("PORT", "8000"), use_reloader=False)
+            finally:
+                worker.terminate()
