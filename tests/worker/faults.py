@@ -22,6 +22,9 @@ class FaultyTransport:
         #: How many of the next exchanges are done, and their answers lost.
         self.lost_answers = 0
         self.delay_s = 0.0
+        self.answer_delay_s = 0.0
+        #: Reports on jobs with this result are refused, and whatever else is in the same call.
+        self.refused_result: bytes | None = None
         self.exchanges = 0
         self.recovered: list[Delivery] = []
 
@@ -50,11 +53,14 @@ class FaultyTransport:
         pause_on_error: bool = False,
     ) -> Exchange:
         self.exchanges += 1
+        if self.refused_result is not None and any(report.result == self.refused_result for report in reports):
+            raise TransportError("a value is refused")
         answer = await self._call(
             lambda: self._real.exchange(
                 queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error
             )
         )
+        await asyncio.sleep(self.answer_delay_s)
         if self.lost_answers and (reports or answer.started):
             self.lost_answers -= 1
             raise TransportUnavailableError("the answer was lost")

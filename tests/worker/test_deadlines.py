@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from heracles.worker.deadlines import Deadlines
 from tests.waiting import eventually
 
@@ -47,3 +49,20 @@ async def test_nothing_expires_after_close() -> None:
     deadlines.close()
     await asyncio.sleep(0.01)
     assert not expired
+
+
+def test_on_uvloop_deadlines_a_moment_ahead_can_follow_each_other() -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is an extra")
+    expired: list[str] = []
+
+    async def add_both() -> None:
+        deadlines = Deadlines(expired.append)
+        # uvloop makes no timer for less than half a millisecond.
+        deadlines.add("first", 0.0004)
+        deadlines.add("second", 0.0001)
+        await eventually(lambda: len(expired) == 2)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(add_both())
+
+    assert set(expired) == {"first", "second"}

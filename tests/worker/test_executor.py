@@ -177,6 +177,15 @@ async def test_a_job_stopped_before_its_first_step_never_begins(bench: Bench, wh
     assert not BOARD.notes
 
 
+@pytest.mark.parametrize("name", ["Note", "NoteInThread"])
+async def test_a_job_whose_lease_is_over_never_begins(bench: Bench, name: str) -> None:
+    job = held_job(delivery(name, b"[1]"), lease_until=0.0)
+    bench.outcomes[job] = []
+    bench.executor.start(job, find_job(name), 1 << 20, lambda job, outcome: bench.outcomes[job].append(outcome))
+    assert await bench.ended(job) == GivenBack(begun=False)
+    assert not BOARD.notes
+
+
 async def test_stopping_a_job_that_has_ended_does_nothing(bench: Bench) -> None:
     job = bench.start("Note", 1)
     await bench.ended(job)

@@ -126,3 +126,17 @@ async def test_the_shortest_lease_works(site: Site, lease: int) -> None:
     await asyncio.sleep(0.5)
     BOARD.open_all()
     assert (await site.until(dispatch_id)).token == 1
+
+
+async def test_what_an_answer_brings_too_late_is_not_begun(brief_site: Site) -> None:
+    faulty = brief_site.faulty(lease=600, poll_interval=50)
+    faulty.answer_delay_s = 0.4
+    await brief_site.worker(on=faulty)
+    dispatch_id = await brief_site.dispatch("Note", 1)
+    await eventually(lambda: faulty.exchanges > 1)
+    await asyncio.sleep(0.5)
+    assert not BOARD.notes
+    faulty.answer_delay_s = 0.0
+    record = await brief_site.until(dispatch_id)
+    assert (record.status, record.retries) == (JobStatus.COMPLETED, 0)
+    assert BOARD.notes == [1]

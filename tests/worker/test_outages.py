@@ -152,3 +152,25 @@ async def test_run_that_waits_for_a_store_can_be_stopped(site: Site) -> None:
     await worker.stop()
     async with asyncio.timeout(2):
         await running
+
+
+async def test_a_report_that_the_store_refuses_holds_up_nothing_else(site: Site) -> None:
+    faulty = site.faulty()
+    await site.worker(on=faulty, concurrency=2)
+    faulty.refused_result = b'"refused"'
+    refused = await site.dispatch("Note", "refused")
+    for i in range(10):
+        assert (await site.run("Note", i)).status is JobStatus.COMPLETED
+    assert (await site.record(refused)).status is JobStatus.RUNNING
+    faulty.refused_result = None
+    assert (await site.until(refused)).token == 1
+
+
+async def test_a_report_that_is_refused_for_a_lease_is_let_go_of_and_its_job_runs_again(brief_site: Site) -> None:
+    faulty = brief_site.faulty(lease=600, poll_interval=50)
+    await brief_site.worker(on=faulty)
+    faulty.refused_result = b'"refused"'
+    refused = await brief_site.dispatch("Note", "refused")
+    await eventually(lambda: BOARD.notes.count("refused") > 1)
+    faulty.refused_result = None
+    assert (await brief_site.until(refused)).status is JobStatus.COMPLETED

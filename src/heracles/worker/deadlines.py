@@ -17,12 +17,14 @@ class Deadlines(Generic[T]):
         self._expired = expired
         self._deadlines: dict[T, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        #: When the timer fires. uvloop's handle cannot say it where less than half a millisecond is left.
+        self._fires_at = 0.0
 
     def add(self, item: T, delay_s: float) -> None:
         """From now on ``item`` has ``delay_s`` seconds; a deadline that it had before is replaced."""
         loop = asyncio.get_running_loop()
         deadline = self._deadlines[item] = loop.time() + delay_s
-        if self._timer is None or deadline < self._timer.when():
+        if self._timer is None or deadline < self._fires_at:
             self._set_timer(deadline)
 
     def discard(self, item: T) -> None:
@@ -41,6 +43,7 @@ class Deadlines(Generic[T]):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(when, self._sweep)
+        self._fires_at = when
 
     def _sweep(self) -> None:
         self._timer = None

@@ -5,12 +5,14 @@ import contextvars
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 
 from heracles.codec import encode_result, error_text
 from heracles.errors import ArgumentsError, Fail, JobRegistrationError, ResultError
 from heracles.job import RUN, Job, JobDefinition, JobRun
+from heracles.model import JobStatus
 from heracles.worker.deadlines import Deadlines
 from heracles.worker.held import HeldJob, Stop
 from heracles.worker.outcome import Ending, GivenBack, Outcome, Raised, Released, Returned, conclude, timed_out
@@ -57,6 +59,8 @@ class Executor:
             return
         if job.stop is None:
             job.stop = why
+            if why is Stop.CANCELLED and job.flag is not None:
+                job.flag.status = JobStatus.CANCELLED
         job.raise_flag()
         # A task cancelled before its first step would end without a word: it looks at ``stop`` itself.
         if job.task is not None and job.begun:
@@ -110,7 +114,7 @@ class _Call:
         self._limit = max_result_bytes
 
     async def run_async(self) -> Ending | None:
-        """On the event loop; None when it was stopped before it began."""
+        """On the event loop; None when it was too late to begin."""
         if not self._may_begin():
             return None
         try:
@@ -123,7 +127,7 @@ class _Call:
             return _raised(error)
 
     def run_here(self) -> Ending | None:
-        """In a thread of its own; None when it was stopped before it began."""
+        """In a thread of its own; None when it was too late to begin."""
         if not self._may_begin():
             return None
         try:
@@ -136,8 +140,10 @@ class _Call:
             return _raised(error)
 
     def _may_begin(self) -> bool:
-        self.job.begun = self.job.stop is None
-        return self.job.begun
+        job = self.job
+        # A process that was frozen since the store started the job must not begin what may run elsewhere by now.
+        job.begun = job.stop is None and time.monotonic() < job.lease_until
+        return job.begun
 
     def _build(self) -> Job:
         # Task and thread have a context of their own, which ends with them.

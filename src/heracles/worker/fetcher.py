@@ -53,6 +53,10 @@ class Fetcher:
         self._poll_s = transport.settings.poll_interval_ms / 1000
         self._failures = 0
         self._failed_closed_at: float | None = None
+        #: The store has refused some reports. Which ones shows when each goes by itself, in turn with asking for jobs,
+        #: so that all else goes on.
+        self._is_one_by_one = False
+        self._is_turn_of_report = False
         #: A call that failed may have started jobs all the same: they have to be asked for before anything else.
         self._unsure: _Asked | None = None
 
@@ -73,15 +77,14 @@ class Fetcher:
     async def _ask(self) -> None:
         if self._unsure is not None:
             await self._recover(self._unsure)
-        reports = self._lane.take_reports()
-        asked = self._take()
+        reports, asked = self._next_call()
         if not reports and not asked.slots:
             return
         try:
             answer = await self._exchange(reports, asked)
-        except BaseException:
-            self._lane.put_back(reports)
+        except BaseException as error:
             self._unsure = asked if asked.slots else None
+            self._keep(reports, is_refused=not isinstance(error, TransportUnavailableError | asyncio.CancelledError))
             raise
         self._answered()
         for pending, verdict in zip(reports, answer.verdicts, strict=True):
@@ -89,6 +92,14 @@ class Fetcher:
         if asked.slots:
             self._begin(answer.started, asked)
             self._plan_next_look(answer)
+
+    def _next_call(self) -> tuple[Sequence[Pending], _Asked]:
+        if not self._is_one_by_one:
+            return self._lane.take_reports(), self._take()
+        self._is_turn_of_report = not self._is_turn_of_report
+        if self._is_turn_of_report:
+            return self._lane.take_reports(1), _Asked(slots=0, suspects=False, sent_at=time.monotonic())
+        return (), self._take()
 
     async def _exchange(self, reports: Sequence[Pending], asked: _Asked) -> Exchange:
         return await self._transport.exchange(
@@ -104,12 +115,14 @@ class Fetcher:
         slots = self._lane.take_slots()
         return _Asked(slots=slots, suspects=slots > 0 and self._lane.suspects.ask(), sent_at=time.monotonic())
 
-    def _begin(self, started: Sequence[Delivery], asked: _Asked, *, is_late: bool = False) -> None:
+    def _begin(self, started: Sequence[Delivery], asked: _Asked) -> None:
         """Run what came, and give back the slots that were taken for more."""
         lease_until = asked.sent_at + self._lease_s
+        is_late = time.monotonic() > asked.sent_at + self._lease_s / 2
         for delivery in started:
             if is_late:
-                # Too little is left of the lease to begin with: started anew it gets a whole one.
+                # Too little is left of the lease to begin with, if it has not been reclaimed (this process may have
+                # been frozen while the answer was on its way): started anew it gets a whole one.
                 self._lane.return_unstarted(delivery, lease_until)
             else:
                 self._lane.begin(delivery, lease_until)
@@ -129,35 +142,52 @@ class Fetcher:
     async def _recover(self, asked: _Asked) -> None:
         """Get what a call whose answer was lost had started."""
         held = [job.named() for job in self._held.all() if job.queue == self._lane.queue]
-        started = await self._transport.recover(self._lane.queue, self._session, held)
+        try:
+            async with asyncio.timeout(LAST_PATIENCE_S if self._lane.is_closed else None):
+                started = await self._transport.recover(self._lane.queue, self._session, held)
+        except TimeoutError as error:
+            raise TransportUnavailableError("no answer while the worker was to end") from error
         self._unsure = None
-        self._begin(started, asked, is_late=time.monotonic() > asked.sent_at + self._lease_s / 2)
+        self._begin(started, asked)
         self._lane.look()
 
     def _answered(self) -> None:
         self._failures = 0
+        self._is_one_by_one &= self._lane.has_reports
         self._health.answered(self._lane.queue)
 
     async def _failed(self, error: Exception) -> None:
         self._failures += 1
         self._health.failed(self._lane.queue, error)
-        self._let_go(is_refused=not isinstance(error, TransportUnavailableError))
+        if self._lane.is_closed:
+            self._let_go()
         await asyncio.sleep(pause_s(self._failures))
 
-    def _let_go(self, *, is_refused: bool) -> None:
-        """A store that is away may take a report after the lease too, as long as nobody else has reclaimed the job.
-
-        One that refuses it, or a worker that wants to end, waits no longer than the lease.
-        """
-        if not (is_refused or self._lane.is_closed):
+    def _keep(self, reports: Sequence[Pending], *, is_refused: bool) -> None:
+        """Reports that were not answered are made again: after an outage however long, for nobody else may have
+        reclaimed the job; where the store refuses it, for as long as a lease."""
+        if not is_refused or len(reports) != 1:
+            self._is_one_by_one |= is_refused
+            self._lane.put_back(reports)
             return
+        [report] = reports
+        now = time.monotonic()
+        if report.job.refused_since is None:
+            report.job.refused_since = now
+        if now < report.job.refused_since + self._lease_s:
+            self._lane.put_last(report)
+        else:
+            self._lane.give_up(report)
+
+    def _let_go(self) -> None:
+        """The worker wants to end: it makes its reports again no longer than their jobs' leases."""
         now = time.monotonic()
         reports = self._lane.take_reports()
         self._lane.put_back([pending for pending in reports if pending.job.lease_until > now])
         for pending in reports:
             if pending.job.lease_until <= now:
                 self._lane.give_up(pending)
-        if self._lane.is_closed and self._unsure is not None:
+        if self._unsure is not None:
             self._give_up_asking(self._unsure, now)
 
     def _give_up_asking(self, asked: _Asked, now: float) -> None:

@@ -29,19 +29,23 @@ class Heartbeat:
     def __init__(
         self, transport: Transport, session: Session, held: HeldJobs, health: StoreHealth, stop_job: StopJob
     ) -> None:
-        self._transport = transport
         self._session = session
         self._held = held
         self._health = health
         self._stop_job = stop_job
-        self._lease_s = transport.settings.lease_ms / 1000
-        self._interval_s = min(self._lease_s / 3, LONGEST_INTERVAL_S)
+        self.renew_on(transport)
         self._wanted = asyncio.Event()
         self._is_closed = False
         self._failures = 0
         #: What the worker's record says; from any thread.
         self.queues: tuple[str, ...] = ()
         self.status = RUNNING
+
+    def renew_on(self, transport: Transport) -> None:
+        """Beat on that transport from now on, in the rhythm of its lease."""
+        self._transport = transport
+        self._lease_s = transport.settings.lease_ms / 1000
+        self._interval_s = min(self._lease_s / 3, LONGEST_INTERVAL_S)
 
     async def run(self) -> None:
         """Until closed."""

@@ -7,7 +7,7 @@ import asyncio
 import enum
 from typing import Protocol
 
-from heracles.model import Delivery, Held, Report
+from heracles.model import Delivery, Held, JobStatus, Report
 from heracles.worker.plan import Plan
 
 #: A job's queue, dispatch id and token: the same dispatch started again is another one to hold.
@@ -29,13 +29,14 @@ class CancelFlag(Protocol):
     """Where user code looks whether it should end."""
 
     cancelled: bool
+    status: JobStatus
 
 
 class HeldJob:
     """One started job. All is written on the worker's event loop, except where said."""
 
     __slots__ = ("begun", "delivery", "ended", "flag", "is_lost", "key", "lease_until", "outlived_its_report", "plan",
-                 "queue", "report", "stop", "task", "thread_id")  # fmt: skip
+                 "queue", "refused_since", "report", "stop", "task", "thread_id")  # fmt: skip
 
     def __init__(self, queue: str, delivery: Delivery, plan: Plan, lease_until: float) -> None:
         self.queue = queue
@@ -57,6 +58,8 @@ class HeldJob:
         self.outlived_its_report = False
         #: The last report on it, answered or not.
         self.report: Report | None = None
+        #: By time.monotonic(): since when the store refuses that report.
+        self.refused_since: float | None = None
 
     @property
     def is_suspect(self) -> bool:

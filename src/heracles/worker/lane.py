@@ -59,10 +59,12 @@ class Lane:
 
     async def until_reason(self) -> None:
         """Returns when there is something to report, or a reason to look and a slot free, or when all is done."""
-        while not (self._reports or self._should_look() or self.is_done):
+        # One reading of the clock answers both whether it is time to look and whether a timer is needed: were it time
+        # only at a second reading, there would be neither.
+        while not (self._reports or self._should_look(now := self._loop.time()) or self.is_done):
             self._wake.clear()
             timer = None
-            if not self._is_closed and self._loop.time() < self._look_at < math.inf:
+            if not self._is_closed and now < self._look_at < math.inf:
                 timer = self._loop.call_at(self._look_at, self._wake.set)
             await self._wake.wait()
             if timer is not None:
@@ -82,21 +84,30 @@ class Lane:
         """Whether it could begin another job now."""
         return not self._is_closed and self._slots.has_room(self.queue)
 
-    def _should_look(self) -> bool:
-        wants = not self._is_closed and self._look_at <= self._loop.time()
+    def _should_look(self, now: float) -> bool:
+        wants = not self._is_closed and self._look_at <= now
         self._slots.want(self.queue, wants)
         return wants and self._slots.share(self.queue) > 0
 
     # -------------------------------------------------------------------------------------------------- to the store
 
-    def take_reports(self) -> Sequence[Pending]:
-        """All that waits to be reported; the caller puts back what could not be."""
-        reports, self._reports = self._reports, []
+    def take_reports(self, most: int | None = None) -> Sequence[Pending]:
+        """What waits to be reported; the caller puts back what could not be."""
+        reports, self._reports = self._reports[:most], [] if most is None else self._reports[most:]
         return reports
 
     def put_back(self, reports: Sequence[Pending]) -> None:
         """They have to be reported again, before all others."""
         self._reports[:0] = reports
+
+    def put_last(self, report: Pending) -> None:
+        """It has to be reported again, after all others."""
+        self._reports.append(report)
+
+    @property
+    def has_reports(self) -> bool:
+        """Whether something waits to be reported."""
+        return bool(self._reports)
 
     def take_slots(self) -> int:
         """For how many jobs to ask now; what was a reason to look is none any more."""

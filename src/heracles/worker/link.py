@@ -1,4 +1,4 @@
-"""What a worker has on one transport: its session there, the queues, and the parts that serve them."""
+"""What a worker has on one store: its session there, the queues, and the parts that serve them."""
 
 import asyncio
 import contextlib
@@ -29,6 +29,8 @@ class Link:
 
     def __init__(self, transport: Transport, worker_id: str, crew: Crew) -> None:
         self.transport = transport
+        #: Of each queue: the same store, perhaps with other options.
+        self._transports: dict[str, Transport] = {}
         self._crew = crew
         # Unlike the worker's id never used twice: what an earlier life of the worker held is not this one's.
         self._session = Session(worker_id=worker_id, consumer=f"{worker_id}-{secrets.token_hex(6)}")
@@ -51,13 +53,18 @@ class Link:
         self._upkeep.start()
         self._listening = asyncio.create_task(self._hints.run())
 
-    async def serve(self, queue: str, settings: QueueSettings) -> None:
-        """Take jobs from that queue from now on."""
-        lane = Lane(queue, settings, self.transport.settings.max_result_bytes, self._held, self._crew)
-        self._lanes[queue] = lane
-        fetcher = Fetcher(lane, self.transport, self._session, self._held, self._health, self._hints.update)
+    async def serve(self, queue: str, transport: Transport, settings: QueueSettings) -> None:
+        """Take jobs from that queue from now on.
+
+        Raises:
+            TransportError: the store cannot be reached or refuses.
+        """
+        await transport.open()
+        lane = Lane(queue, settings, transport.settings.max_result_bytes, self._held, self._crew)
+        self._lanes[queue], self._transports[queue] = lane, transport
+        fetcher = Fetcher(lane, transport, self._session, self._held, self._health, self._hints.update)
         self._fetching.add(asyncio.create_task(fetcher.run()))
-        self._upkeep.serve(self._lanes)
+        self._upkeep.serve(self._transports)
         await self._hints.listen_anew()
 
     # --------------------------------------------------------------------------------------------------------- ending
@@ -96,8 +103,9 @@ class Link:
             await _ended([self._listening])
         await self._upkeep.stop()
         await self._retire()
-        with contextlib.suppress(TransportError):
-            await self.transport.close()
+        for transport in {self.transport, *self._transports.values()}:
+            with contextlib.suppress(TransportError):
+                await transport.close()
 
     async def _retire(self) -> None:
         if self._health.is_failing:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from heracles.errors import TransportError
 from heracles.model import Swept
@@ -23,8 +23,8 @@ REPAIR_S = 1.0
 class Maintenance:
     """Each queue in its own rhythm, with jitter, so that many workers do not come at once."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self) -> None:
+        self._transports: Mapping[str, Transport] = {}
         self._due: dict[str, float] = {}
         self._changed = asyncio.Event()
 
@@ -39,9 +39,10 @@ class Maintenance:
                 async with asyncio.timeout(self._pause_s()):
                     await self._changed.wait()
 
-    def serve(self, queues: Iterable[str]) -> None:
-        """Look after these."""
-        for queue in queues:
+    def serve(self, transports: Mapping[str, Transport]) -> None:
+        """Look after these queues, each on its transport."""
+        self._transports = transports
+        for queue in transports:
             self._due.setdefault(queue, time.monotonic() + random.uniform(0.0, FIRST_S))
         self._changed.set()
 
@@ -57,7 +58,7 @@ class Maintenance:
     async def _pass(self, queue: str) -> None:
         self._due[queue] = time.monotonic() + INTERVAL_S * random.uniform(0.9, 1.1)
         try:
-            swept = await self._transport.maintain(queue)
+            swept = await self._transports[queue].maintain(queue)
         except TransportError as error:
             logger.info("maintenance of queue %s has to wait: %s", queue, error)
         except Exception:  # the loop has to survive; a transport should raise nothing else

@@ -21,6 +21,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 #: With these codes a command ends that cannot work, or not now, because of how it was called: see ``heracles work``.
 REFUSALS = (1, 2)
+#: Codes of a process that has ended as it was told, also by a signal that came in its start-up.
+ORDERLY = (0, -signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT)
 #: Seconds that processes have to exit in after a second signal; they promise 5.
 EXIT_S = 6.0
 
@@ -160,7 +162,7 @@ class Pool:
 
     def _ended(self, seat: _Seat, code: int) -> None:
         if self._level:
-            self._code = self._code or (code if code >= 0 else 1)
+            self._code = self._code or _code_after_told(code)
         elif seat.lives == 1 and code in REFUSALS and seat.lived_s < PROVEN_S:
             self._code = code
             self._tell(1)
@@ -176,6 +178,14 @@ class Pool:
             self._kill_at = time.monotonic() + EXIT_S
         for seat in self._seats:
             seat.tell()
+
+
+def _code_after_told(code: int) -> int:
+    """The pool's exit code for a process that was told to end. One that a signal to all reached before it was ready
+    for it has ended in order too."""
+    if code in ORDERLY:
+        return 0
+    return code if code > 0 else 1
 
 
 def _shown(code: int) -> str:

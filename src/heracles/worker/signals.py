@@ -141,6 +141,37 @@ def _supervisor() -> int | None:
     return int(number)
 
 
+# A forked child inherits the descriptor, by which it would tell its own signals to the parent, and handlers that do
+# nothing. Until it has let go of both, its signals wait.
+
+#: By thread that forks: which signals it had blocked before.
+_masks: dict[int, set[Any]] = {}
+
+
+def _hold_signals() -> None:
+    if is_watched():
+        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _release_signals() -> None:
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _become_ordinary() -> None:
+    """In a forked child: signals have their usual effect again."""
+    if is_watched():
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _release_signals()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_become_ordinary)
+
+
 def is_watched() -> bool:
     """Whether a watch is on in this process."""
     return signal.getsignal(signal.SIGINT) is _ignore

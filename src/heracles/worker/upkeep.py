@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -26,12 +26,14 @@ logger = logging.getLogger("heracles.worker")
 #: Seconds between two looks of the watchdogs: a twentieth of a lease, within these bounds.
 SHORTEST_TICK_S = 0.01
 LONGEST_TICK_S = 0.25
+#: Seconds that a heartbeat under way has when the worker ends.
+LAST_BEAT_S = 1.0
 #: Seconds that the thread has to end.
 PATIENCE_S = 5.0
 
 
 class Upkeep:
-    """One for each transport of a worker. Its methods are called on the worker's event loop, except where said."""
+    """One for each store of a worker. Its methods are called on the worker's event loop, except where said."""
 
     def __init__(
         self,
@@ -41,15 +43,15 @@ class Upkeep:
         health: StoreHealth,
         stop_job: Callable[[HeldJob, Stop], None],
     ) -> None:
-        self._transport = transport
+        self._transports = {transport}
+        self._held = held
         self._stop_job = stop_job
         self._main_loop = asyncio.get_running_loop()
         self._has_ended = asyncio.Event()
         self._heartbeat = Heartbeat(transport, session, held, health, self._tell)
-        self._maintenance = Maintenance(transport)
-        lease_s = transport.settings.lease_ms / 1000
-        self._tick_s = min(max(lease_s / 20, SHORTEST_TICK_S), LONGEST_TICK_S)
-        self._watches = (LeaseWatch(held, lease_s, self._lose), LoopWatch(held))
+        self._maintenance = Maintenance()
+        self._loop_watch = LoopWatch(held)
+        self._watch_leases(transport.settings.lease_ms)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name="heracles-upkeep", daemon=True)
@@ -58,11 +60,10 @@ class Upkeep:
         """Begin."""
         self._thread.start()
 
-    def serve(self, queues: Collection[str]) -> None:
-        """These are the queues from now on."""
-        self._heartbeat.queues = tuple(queues)
-        self._call(self._heartbeat.soon)
-        self._call(self._maintenance.serve, tuple(queues))
+    def serve(self, transports: Mapping[str, Transport]) -> None:
+        """These are the queues from now on, each with its transport: all on one store, perhaps with other options."""
+        self._heartbeat.queues = tuple(transports)
+        self._call(self._serve, dict(transports))
 
     def beat_soon(self) -> None:
         """Ask the store now what has become of the held jobs."""
@@ -95,7 +96,22 @@ class Upkeep:
         else:
             self._thread.join()
 
+    def _watch_leases(self, lease_ms: int) -> None:
+        self._lease_ms = lease_ms
+        self._tick_s = min(max(lease_ms / 1000 / 20, SHORTEST_TICK_S), LONGEST_TICK_S)
+        self._lease_watch = LeaseWatch(self._held, lease_ms / 1000, self._lose)
+
     # -------------------------------------------------------------------------------------------------- in the thread
+
+    def _serve(self, transports: Mapping[str, Transport]) -> None:
+        self._transports.update(transports.values())
+        # The shortest lease sets the rhythm: renewing the others too often harms nobody.
+        shortest = min(transports.values(), key=lambda transport: transport.settings.lease_ms)
+        if shortest.settings.lease_ms < self._lease_ms:
+            self._heartbeat.renew_on(shortest)
+            self._watch_leases(shortest.settings.lease_ms)
+        self._heartbeat.soon()
+        self._maintenance.serve(transports)
 
     def _work(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -109,21 +125,24 @@ class Upkeep:
     async def _main(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._heartbeat.run())
+                beating = tasks.create_task(self._heartbeat.run())
                 maintenance = tasks.create_task(self._maintenance.run())
                 watch = tasks.create_task(self._watch())
                 await self._stopping.wait()
                 self._heartbeat.close()
                 maintenance.cancel()
                 watch.cancel()
+                await asyncio.wait((beating,), timeout=LAST_BEAT_S)
+                beating.cancel()
         finally:
-            with contextlib.suppress(TransportError):
-                await self._transport.close()
+            for transport in self._transports:
+                with contextlib.suppress(TransportError):
+                    await transport.close()
 
     async def _watch(self) -> None:
         while not self._main_loop.is_closed():
-            for watch in self._watches:
-                watch.check()
+            self._lease_watch.check()
+            self._loop_watch.check()
             await asyncio.sleep(self._tick_s)
         # Its tasks are gone with it: what it held must be free for others when the leases end.
         logger.warning("the event loop of the worker was closed without stopping it")

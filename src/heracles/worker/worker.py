@@ -240,13 +240,14 @@ class Worker:
         for definition in all_jobs().values():
             if definition.queue == name:
                 _ = definition.spec  # raises what has to be told before the first job
-        link = await self._link(self._source.transport_of(name))
-        await link.serve(name, QueueSettings([*self._queues[name], settings_given(name)]))
+        transport = self._source.transport_of(name)
+        link = await self._link(transport)
+        await link.serve(name, transport, QueueSettings([*self._queues[name], settings_given(name)]))
 
     async def _link(self, transport: Transport) -> Link:
-        """The link to that store, made when there is none yet."""
+        """The link to that store, made when there is none yet: a worker has one record in a store."""
         for link in self._links:
-            if link.transport is transport or link.transport.identity == transport.identity:
+            if link.transport.identity == transport.identity:
                 return link
         link = Link(transport, self.id, self._team)
         self._links.append(link)
