@@ -189,18 +189,21 @@ def recipe_of_path(path: str) -> Recipe:
 
 def _default_recipe() -> tuple[Recipe, str]:
     """The recipe, and where the choice came from, in words."""
-    url = os.environ.get("HERACLES_URL")
-    if url:
-        try:
-            return recipe_of_url(url), "HERACLES_URL"
-        except ConfigurationError as error:
-            raise ConfigurationError(f"HERACLES_URL: {error}") from error
+    if url := os.environ.get("HERACLES_URL"):
+        return _of_variable("HERACLES_URL", url), "HERACLES_URL"
     if _is_default_registered():
         return recipe_of_connection(DEFAULT_CONNECTION), "the connection 'default'"
     for variable in REDIS_VARIABLES:
-        if os.environ.get(variable):
-            return recipe_of_connection(DEFAULT_CONNECTION), variable
+        if url := os.environ.get(variable):
+            return _of_variable(variable, url), variable
     return recipe_of_path(DEFAULT_PATH), "no other store is configured"
+
+
+def _of_variable(variable: str, url: str) -> Recipe:
+    try:
+        return recipe_of_url(url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{variable}: {error}") from error
 
 
 def _is_default_registered() -> bool:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +86,14 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """``heracles`` in the background; killed at the end where it still runs."""
+def running(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, command: Sequence[str] = COMMAND
+) -> Iterator[Running]:
+    """``heracles``, or another command, in the background; killed at the end where it still runs."""
     log = cwd / f"output-{len(list(cwd.glob('output-*')))}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             cwd=cwd,
             env=environment(PYTHONUNBUFFERED="1", **(env or {})),
             stdin=subprocess.DEVNULL,

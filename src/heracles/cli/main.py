@@ -23,8 +23,7 @@ class _CommandModule(Protocol):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, and say in one line what prevented it."""
     try:
-        parsed = parse(sys.argv[1:] if arguments is None else arguments)
-        return _module(parsed.command).run(parsed.given)
+        return _run(sys.argv[1:] if arguments is None else arguments)
     except (StartError, TransportError) as error:
         return _fail(error, 1)
     except (UsageError, HeraclesError) as error:
@@ -33,6 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end_quietly()
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parsed = parse(arguments)
+    code = _module(parsed.command).run(parsed.given)
+    # Here, where a reader that has gone is caught, and not as the interpreter ends.
+    sys.stdout.flush()
+    return code
 
 
 def _module(command: str) -> _CommandModule:

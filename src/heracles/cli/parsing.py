@@ -24,6 +24,14 @@ _TEXT_METAVARS = {
     "config": "FILE",
     "url": "URL",
 }
+_ENVIRONMENT = """\
+environment:
+  HERACLES_APP               the module that registers the jobs
+  HERACLES_URL               the store, such as redis://localhost:6379 or sqlite:///jobs.db
+  HERACLES_REDIS_<NAME>_URL  registers a Redis connection, for --redis=<name>
+  HERACLES_REDIS_URL         the connection "default", else REDIS_URL
+
+heracles COMMAND --help shows the options of a command."""
 #: What --help shows before the rest.
 _FIRST = ("id", "queues", "app", "config", "url", "connection", "key_prefix")
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -101,7 +109,7 @@ def _top_parser() -> _Parser:
         prog="heracles",
         usage="heracles [--help] [--version] COMMAND [OPTIONS]",
         description="Background jobs on Redis or on one SQLite file.",
-        epilog="commands:\n" + "\n".join(lines) + "\n\nheracles COMMAND --help shows the options of a command.",
+        epilog="commands:\n" + "\n".join(lines) + f"\n\n{_ENVIRONMENT}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -15,7 +15,8 @@ from heracles.cli.logs import HeldLogs
 from heracles.cli.settings import Settings, read_settings
 from heracles.cli.signals import ending_at_once
 from heracles.cli.store import choose_store, read_source, stores_of, using
-from heracles.cli.usage import UsageError
+from heracles.cli.usage import StartError, UsageError
+from heracles.errors import TransportUnavailableError
 from heracles.job import all_jobs
 from heracles.model import Value
 from heracles.options import OPTIONS
@@ -54,14 +55,18 @@ def run(given: Mapping[str, Any]) -> int:
     flags = with_parents_url(given)
     settings = read_settings(flags)
     worker_id = _worker_id(settings)
-    with ending_at_once():
+    # Nothing has begun before the worker heeds signals itself: there is nothing to finish.
+    with ending_at_once(0):
         logs = HeldLogs(worker_id=worker_id, log_format=settings.value("log_format"), level=settings.value("log_level"))
         import_app(settings)
         plan = _plan(settings, worker_id, logs)
         processes = settings.value("processes")
-        if processes > 1:
-            return _run_pool(plan, child_commands(flags, worker_id, processes), child_environment(flags))
-        serve(_serve(plan), _loop_factory())
+        try:
+            if processes > 1:
+                return _run_pool(plan, child_commands(flags, worker_id, processes), child_environment(flags))
+            serve(_serve(plan), _loop_factory())
+        except TransportUnavailableError as error:
+            raise StartError(f"{error}: start the store, or give --wait-for-store") from error
         return 0
 
 

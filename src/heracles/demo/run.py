@@ -30,7 +30,15 @@ Handle = JobHandle[Any]
 
 
 class DemoFailedError(Exception):
-    """The jobs did not all come to their end; says why."""
+    """The jobs did not all come to their end.
+
+    Attributes:
+        log: the last lines that the workers wrote.
+    """
+
+    def __init__(self, message: str, log: str) -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class Dispatched(Value, frozen=True, kw_only=True):
@@ -113,7 +121,8 @@ async def _watch(queue: Queue, pool: DemoPool, total: int) -> None:
             if finished(counts) >= total:
                 return
             if pool.has_ended or time.monotonic() > end:
-                raise DemoFailedError(f"the workers stopped before the jobs were done:\n{pool.last_lines}")
+                what = "ended" if pool.has_ended else f"needed more than {_LONGEST_S} s"
+                raise DemoFailedError(f"the workers {what} before all jobs were done", pool.last_lines)
             await asyncio.sleep(_LOOK_EVERY_S)
     finally:
         view.close()

@@ -60,7 +60,7 @@ def _totals(outcome: Outcome) -> str:
         ("retries", f"{retries:,}"),
         ("workers", ", ".join(f"{name} ran {times:,}" for name, times in _shares(outcome))),
     )
-    return "\n".join(f"{name:<11}{value}" for name, value in rows)
+    return "\n".join(f"{name:<12}{value}" for name, value in rows)
 
 
 def _shares(outcome: Outcome) -> Sequence[tuple[str, int]]:
@@ -73,7 +73,7 @@ def _special(outcome: Outcome) -> str:
         ("scheduled", f"one job started {_late_ms(outcome):,.0f} ms after its time"),
         ("no overlap", f"the second audit started {_apart_ms(outcome.audits):,.0f} ms after the first had ended"),
     )
-    return "\n".join(f"{name:<11}{value}" for name, value in rows)
+    return "\n".join(f"{name:<12}{value}" for name, value in rows)
 
 
 def _late_ms(outcome: Outcome) -> float:
