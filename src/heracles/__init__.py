@@ -27,7 +27,7 @@ from heracles.errors import (
     UnknownJobError,
 )
 from heracles.function import FunctionJob, job
-from heracles.job import Job, JobRun, current_run
+from heracles.job import Job, JobOptions, JobRun, current_run
 from heracles.model import JobEvent, JobInfo, JobOverlapBehavior, JobStatus, WorkerInfo
 from heracles.queue import DispatchOptions, JobHandle, Queue, SyncJobHandle, SyncQueue, dispatch
 from heracles.transport import Transport
@@ -77,6 +77,7 @@ __all__ = [
     "JobHandle",
     "JobInfo",
     "JobNotFoundError",
+    "JobOptions",
     "JobOverlapBehavior",
     "JobRegistrationError",
     "JobRun",

@@ -3,14 +3,12 @@
 import functools
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import timedelta
 from types import FrameType, FunctionType, MappingProxyType
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from heracles.codec import Source
 from heracles.errors import JobRegistrationError
-from heracles.job import Job, JobDefinition, is_async, names_near, refuse_generator, remember, summary_of
-from heracles.model import JobOverlapBehavior
+from heracles.job import Job, JobDefinition, JobOptions, is_async, names_near, refuse_generator, remember, summary_of
 from heracles.options import Scope, check_id, check_options, check_queue_name
 from heracles.portal import PORTAL
 from heracles.queue import DispatchOptions, JobHandle, Queue, SyncJobHandle
@@ -153,20 +151,14 @@ def job(function: Callable[P, Coroutine[Any, Any, R]], /) -> FunctionJob[P, Coro
 @overload
 def job(function: Callable[P, R], /) -> FunctionJob[P, R, R]: ...
 @overload
+def job(*, name: str | None = None, queue: str = "default", **options: Unpack[JobOptions]) -> JobDecorator: ...
 def job(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
     name: str | None = None,
     queue: str = "default",
-    priority: int | None = None,
-    max_retries: int | None = None,
-    retry_delay: float | timedelta | None = None,
-    timeout: float | timedelta | None = None,
-    overlap_behavior: JobOverlapBehavior | None = None,
-    overlap_delay: float | timedelta | None = None,
-    status_ttl: float | timedelta | None = None,
-) -> JobDecorator: ...
-def job(
-    function: Callable[..., Any] | None = None, /, *, name: str | None = None, queue: str = "default", **options: Any
+    **options: Unpack[JobOptions],
 ) -> Any:
     """Make a function a job; its options are those of ``Job.register``, its name the function's by default::
 

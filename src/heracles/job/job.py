@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import FrameType, FunctionType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 from heracles.codec import CallSpec, ResultSpec, Source
 from heracles.codec.signature import own_annotations
@@ -25,6 +25,25 @@ SUCCESS = 25
 logging.addLevelName(SUCCESS, "SUCCESS")
 
 LOGGER_PREFIX = "heracles.job."
+
+
+class JobOptions(TypedDict, total=False):
+    """What a job's registration may say. A dispatch comes before it; what is left out, or None, the queue decides."""
+
+    priority: int | None
+    """0 to 100, lower runs first; 10 by default."""
+    max_retries: int | None
+    """How often it is run again after it raised; 3 by default."""
+    retry_delay: float | timedelta | None
+    """Milliseconds or timedelta between those runs; 5000 by default."""
+    timeout: float | timedelta | None
+    """Milliseconds or timedelta that one run may take; no end by default."""
+    overlap_behavior: JobOverlapBehavior | None
+    """Whether two dispatches of one job id may run at once; they may by default."""
+    overlap_delay: float | timedelta | None
+    """Milliseconds or timedelta between two such runs under NO_OVERLAP; 0 by default."""
+    status_ttl: float | timedelta | None
+    """Seconds or timedelta that record and result stay; the transport's by default."""
 
 
 class Job:
@@ -138,47 +157,20 @@ class Job:
 
     @staticmethod
     def register(
-        *,
-        name: str | None = None,
-        queue: str = "default",
-        priority: int | None = None,
-        max_retries: int | None = None,
-        retry_delay: float | timedelta | None = None,
-        timeout: float | timedelta | None = None,
-        overlap_behavior: JobOverlapBehavior | None = None,
-        overlap_delay: float | timedelta | None = None,
-        status_ttl: float | timedelta | None = None,
+        *, name: str | None = None, queue: str = "default", **options: Unpack[JobOptions]
     ) -> "Callable[[type[JobType]], type[JobType]]":
         """Make a class known to queues and workers: the outermost decorator of a job.
 
         Args:
             name: what producers and workers call it; the class's name by default.
             queue: where it goes when dispatched without a queue.
-            priority: 0 to 100, lower runs first; 10 by default.
-            max_retries: how often it is run again after it raised; 3 by default.
-            retry_delay: milliseconds or timedelta between those runs; 5000 by default.
-            timeout: milliseconds or timedelta that one run may take; no end by default.
-            overlap_behavior: whether two dispatches of one job id may run at once; they may by default.
-            overlap_delay: milliseconds or timedelta between two such runs under NO_OVERLAP; 0 by default.
-            status_ttl: seconds or timedelta that record and result stay; the transport's by default.
+            options: of ``JobOptions``.
 
         Raises:
             OptionError: a value is not allowed.
             JobRegistrationError: this cannot be a job, or another class has its name.
         """
-        options = check_options(
-            {
-                "priority": priority,
-                "max_retries": max_retries,
-                "retry_delay": retry_delay,
-                "timeout": timeout,
-                "overlap_behavior": overlap_behavior,
-                "overlap_delay": overlap_delay,
-                "status_ttl": status_ttl,
-            },
-            Scope.JOB,
-            "Job.register",
-        )
+        checked = check_options(options, Scope.JOB, "Job.register")
         check_queue_name(queue)
         if name is not None:
             check_id(name, "name")
@@ -190,7 +182,7 @@ class Job:
                 name=name or cls.__name__,
                 cls=cls,
                 queue=queue,
-                options=MappingProxyType(options),
+                options=MappingProxyType(checked),
                 is_async=is_async(cls.execute),
                 summary=summary_of(cls),
                 call=Source(callable=cls.__init__, where=cls.__qualname__, owner=cls, names=names),

@@ -1,10 +1,10 @@
 """Queues: where jobs are dispatched to, watched and controlled.
 
 - ``settings``: what a queue was given, and its transport,
-- ``client``: calls of the transport, repeated while the store is away; what belongs to one event loop,
+- ``client``: calls of the transport, and what belongs to one event loop; ``repeat``: while the store is away,
 - ``envelopes``: a job and its options become an ``Envelope``, with every error before anything is stored,
-- ``watcher``: who waits for a job is told of its end,
-- ``handle``: one dispatch, awaited or in the sync form,
+- ``follow``: the status changes; ``watcher``: who waits for a job is told of its end,
+- ``handle``: one dispatch, awaited or in the sync form; ``info``: what the store knows, as users see it,
 - ``calls``, ``queue``, ``sync``: the methods of a queue, the registry of queues, the methods without await.
 """
 

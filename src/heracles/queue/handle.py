@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -171,11 +172,9 @@ class SyncJobHandle(Generic[R]):
 
 
 async def _wait(hint: asyncio.Event, longest_s: float) -> None:
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(longest_s):
             await hint.wait()
-    except TimeoutError:
-        pass
 
 
 def _outcome(record: Record) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from heracles.errors import TransportError
 from heracles.model import Change
@@ -51,11 +51,9 @@ class Watcher:
             self._following = asyncio.create_task(self._follow())
         if not self._subscribed.is_set():
             # Late is no harm: every hint is set once it has subscribed.
-            waiting = asyncio.create_task(self._subscribed.wait())
-            try:
-                await asyncio.wait([waiting], timeout=SUBSCRIBE_S)
-            finally:
-                waiting.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SUBSCRIBE_S):
+                    await self._subscribed.wait()
 
     async def _stop(self) -> None:
         following, self._following = self._following, None
