@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -124,3 +125,17 @@ class Die(Recorded):
 
     def execute(self) -> None:
         os._exit(70)
+
+
+@Job.register(queue="jobs")
+class Fork(Recorded):
+    """Forks a process and ends it with SIGTERM; returns how it ended."""
+
+    async def execute(self) -> int:
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)  # noqa: ASYNC251 - in the child there is no event loop to block
+            os._exit(0)
+        os.kill(child, signal.SIGTERM)
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        return os.waitstatus_to_exitcode(status)

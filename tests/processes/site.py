@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,24 +32,23 @@ class ProcessSite:
 
     def worker(self, *arguments: str, id: str = "worker-1", lease_ms: int = LEASE_MS) -> Running:
         """A worker process. It may not take jobs yet."""
+        prefix = [f"--key-prefix={self._prefix}"] if self._prefix else []
+        given = (f"--id={id}", "--queues=jobs", "--app=tests.processes.app", f"--lease={lease_ms}", "--retry-delay=10")
         return self._processes.enter_context(
-            running(
-                "work",
-                f"--id={id}",
-                "--queues=jobs",
-                "--app=tests.processes.app",
-                f"--lease={lease_ms}",
-                "--retry-delay=10",
-                *self._prefix,
-                *arguments,
-                cwd=self.folder,
-                env={
-                    "HERACLES_URL": self._url,
-                    "PROCESS_TEST_FOLDER": str(self.folder),
-                    "PYTHONPATH": str(ROOT),
-                },
-            )
+            running("work", *given, *prefix, *arguments, cwd=self.folder, env=self._environment)
         )
+
+    def program(self, source: str) -> Running:
+        """A program in which ``make()`` makes a transport on the store."""
+        options = f"lease={LEASE_MS}" + (f", key_prefix={self._prefix!r}" if self._prefix else "")
+        make = f"def make(): return transport_from_url({self._url!r}, {options})\n"
+        return self._processes.enter_context(
+            running(cwd=self.folder, env=self._environment, command=(sys.executable, "-c", make + source))
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"HERACLES_URL": self._url, "PROCESS_TEST_FOLDER": str(self.folder), "PYTHONPATH": str(ROOT)}
 
     @property
     def _url(self) -> str:
@@ -58,8 +58,13 @@ class ProcessSite:
         return self._store.servers[0].url
 
     @property
-    def _prefix(self) -> Sequence[str]:
-        return [f"--key-prefix={self._store.prefix}"] if isinstance(self._store, RedisStore) else []
+    def _prefix(self) -> str:
+        return self._store.prefix if isinstance(self._store, RedisStore) else ""
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether the processes share a file instead of a server."""
+        return isinstance(self._store, SqliteStore)
 
     async def dispatch(self, name: str, *args: Any, **fields: Any) -> str:
         """Its dispatch id."""

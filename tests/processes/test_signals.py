@@ -11,6 +11,20 @@ from tests.cli.process import Running
 from tests.processes.site import ProcessSite
 from tests.waiting import eventually
 
+OWN_PROGRAM = """
+import asyncio
+from heracles.worker import Worker
+from heracles.wiring import transport_from_url
+import tests.processes.app
+
+async def main():
+    worker = Worker(id="worker-1", transport=make())
+    await worker.create_queue(name="jobs")
+    await worker.run()
+    print("after run")
+
+asyncio.run(main())
+"""
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 NAMES = ("Wait", "WaitInThread", "BlockLoop", "BlockInOneCall", "LeaveThreadBehind")
 
@@ -99,8 +113,8 @@ async def test_a_worker_told_to_end_in_its_start_up_ends(site: ProcessSite, numb
         worker = site.worker()
         await asyncio.sleep(delay_s)
         worker.signal(number)
-        # Before Python has read the first line of this package the signal does what it does to every program.
-        assert await _ended(worker, 5) in (0, -number), worker.log
+        # Before the command has been read the signal does what it does to every Python program.
+        assert await _ended(worker, 5) in (0, -number, 128 + number), worker.log
 
 
 async def test_a_task_left_behind_that_exits_does_not_take_the_worker_down(site: ProcessSite) -> None:
@@ -110,3 +124,35 @@ async def test_a_task_left_behind_that_exits_does_not_take_the_worker_down(site:
     assert (await site.until(await site.dispatch("Wait"))).status is JobStatus.COMPLETED
     assert worker.process.poll() is None
     assert "the worker goes on" in worker.log
+
+
+async def test_a_signal_to_a_process_that_a_job_has_forked_is_not_the_workers(site: ProcessSite) -> None:
+    worker = site.worker()
+    record = await site.until(await site.dispatch("Fork"))
+    assert (record.status, record.result) == (JobStatus.COMPLETED, b"-15")
+    assert (await site.until(await site.dispatch("Wait"))).status is JobStatus.COMPLETED
+    assert "told to stop" not in worker.log
+
+
+@pytest.mark.parametrize("name", ["Wait", "BlockLoop"])
+async def test_run_in_a_program_of_ones_own(site: ProcessSite, name: str) -> None:
+    worker = site.program(OWN_PROGRAM)
+    running = await site.dispatch(name, "door")
+    await site.begun(running)
+    worker.signal(signal.SIGTERM)
+    await asyncio.sleep(0.2)
+    assert worker.process.poll() is None
+    worker.signal(signal.SIGTERM)
+    assert await _ended(worker, 5) == 0, worker.log
+    assert (await site.record(running)).status is JobStatus.PENDING
+
+
+async def test_a_program_of_ones_own_goes_on_after_run(site: ProcessSite) -> None:
+    worker = site.program(OWN_PROGRAM)
+    running = await site.dispatch("Wait", "door")
+    await site.begun(running)
+    worker.signal(signal.SIGINT)
+    site.open("door")
+    assert await _ended(worker) == 0, worker.log
+    assert worker.log.endswith("after run\n")
+    assert (await site.record(running)).status is JobStatus.COMPLETED
