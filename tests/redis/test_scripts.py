@@ -8,6 +8,7 @@ import pytest
 
 from heracles.redis import keys
 from heracles.redis.scripts import COMMON_ARGUMENTS, FRAGMENTS, FURTHER_FRAGMENTS, WITHOUT_FRAGMENTS, script, source
+from tests.redis.conftest import Behind
 
 LUA = files("heracles.redis").joinpath("lua")
 PYTHON = files("heracles.redis")
@@ -120,3 +121,29 @@ def test_no_python_looks_through_all_keys_at_once() -> None:
 
 def test_scripts_are_told_apart_by_their_text() -> None:
     assert len({script(name).sha for name in VERBS}) == len(VERBS)
+
+
+BUILT_IN = {"pcall", "error", "type", "ipairs", "pairs", "tostring", "tonumber", "unpack", "setmetatable", "function"}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_nothing_is_called_that_is_not_there(name: str) -> None:
+    parts = (*FRAGMENTS, *FURTHER_FRAGMENTS.get(name, ()), name)
+    text = re.sub(r"'[^'\n]*'", "''", "\n".join(map(code, parts)))
+    local = set(re.findall(r"\b(\w+)\b", " ".join(re.findall(r"\b(?:local|for)\b([^=\n]*)", text))))
+    local |= set(re.findall(r"\w+", " ".join(re.findall(r"function[^(\n]*\(([^)]*)\)", text))))
+    modules = {"core", *parts} - {name}
+    called = set(re.findall(r"(?<![\w.])(\w+(?:\.\w+)?)\(", text))
+    defined = set(re.findall(r"function (\w+\.\w+)\(", text)) | {f"reports.{kind}" for kind in ()}
+    for each in called - BUILT_IN - {"and", "or", "not", "if", "return", "in", "until", "while", "elseif"}:
+        owner, dot, _ = each.partition(".")
+        if dot and owner in modules:
+            assert each in defined, each
+        elif not dot:
+            assert each in local, each
+
+
+@pytest.mark.parametrize("name", [*VERBS, *sorted(WITHOUT_FRAGMENTS)])
+def test_every_script_is_one_that_the_server_takes(name: str, behind: Behind) -> None:
+    made = script(name)
+    assert behind.command("SCRIPT", "LOAD", made.text).decode() == made.sha

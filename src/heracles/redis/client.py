@@ -16,6 +16,7 @@ class Client:
         self._dial = dial
         self._wire: Wire | None = None
         self._dialling: asyncio.Task[Wire] | None = None
+        self._is_closed = False
 
     async def call(self, *commands: Command, repeat: bool = True) -> list[Any]:
         """The replies, a Refusal where the server refused; the commands follow one another on one connection.
@@ -46,6 +47,8 @@ class Client:
         """The connection, and whether it is a new one."""
         if self._wire is not None and self._wire.is_open:
             return self._wire, False
+        if self._is_closed:
+            raise LostError("the transport was closed while it was used")
         if self._dialling is None:
             self._dialling = asyncio.get_running_loop().create_task(self._open())
         # Others wait for it too: a caller that is cancelled must not end it.
@@ -69,7 +72,8 @@ class Client:
             self._wire.drop(why)
 
     def close(self) -> None:
-        """Close the connection; calls under way fail."""
+        """Close the connection for good; calls under way fail."""
+        self._is_closed = True
         if self._dialling is not None:
             self._dialling.cancel()
         self.drop("closed by this side")

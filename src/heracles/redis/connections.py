@@ -116,6 +116,7 @@ class Opened:
         #: Connections on which nobody waits now, by a key that is on their server.
         self._spare: dict[str, list[Wire]] = {}
         self._guard: AsyncGenerator[None, None] | None = None
+        self._is_closed = False
 
     async def begin(self) -> None:
         """Have them closed in the end."""
@@ -127,6 +128,7 @@ class Opened:
         try:
             yield
         finally:
+            self._is_closed = True
             self.servers.close()
             for wires in self._spare.values():
                 for wire in wires:
@@ -150,7 +152,7 @@ class Opened:
         except BaseException:
             wire.drop()
             raise
-        if wire.is_open and sum(map(len, self._spare.values())) < MOST_SPARE:
+        if wire.is_open and not self._is_closed and sum(map(len, self._spare.values())) < MOST_SPARE:
             spare.append(wire)
         else:
             wire.drop()

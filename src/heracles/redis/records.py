@@ -36,7 +36,7 @@ def read_record(queue: str, answer: Any) -> Record | None:
     priority = number_of(has.get(b"priority"), DEFAULT_PRIORITY)
     envelope = read_envelope(entry, priority) if entry else None
     is_complete = status is JobStatus.COMPLETED
-    name = text_of(has[b"name"]) if b"name" in has else envelope.name if envelope else None
+    name = text_of(has[b"name"]) if has.get(b"name") else envelope.name if envelope else None
     return Record(
         job_id=text_of(job_id),
         dispatch_id=text_of(dispatch_id),

@@ -140,7 +140,8 @@ class Store:
         if isinstance(replies[0], Refusal) and replies[0].code == "NOSCRIPT":
             load: Command = ("SCRIPT", "LOAD", verb.text)
             # It was refused as a whole, and did nothing.
-            replies = (await servers.call(keys[0], load, *calls, repeat=repeat))[1:]
+            loaded, *replies = await servers.call(keys[0], load, *calls, repeat=repeat)
+            self._accept(loaded)
         return [self._accept(reply) for reply in replies]
 
     def _common(self, queue: str) -> Sequence[Argument]:

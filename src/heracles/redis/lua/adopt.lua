@@ -3,9 +3,9 @@
 -- KEYS, ARGV[1..7]: see core.lua
 -- ARGV[8] priority of the stream they stand in
 -- ARGV[9] '1': a worker has read them; '0': they are still to be read
--- ARGV[10…] for each entry: entry id, what to do ('stay' where it is, 'move' with new fields, 'fail', 'drop'), job id,
---   dispatch id, '1' to leave it alone as long as its status hash is not there, priority, due in epoch ms or '',
---   '1' if NO_OVERLAP, error, number of fields, and the fields
+-- ARGV[10…] for each entry: entry id, what to do ('stay' where it is, 'move' with new fields, 'fail', 'drop'),
+--   job id, dispatch id, '1' to leave it alone as long as its status hash is not there, priority, due in epoch ms
+--   or '', '1' if NO_OVERLAP, error, number of fields, and the fields
 -- returns for each: 'absent' (left alone), 'adopted', 'failed', 'known' (another dispatch has its id) or 'dropped'
 
 local FIXED = 10
@@ -15,8 +15,8 @@ local stands_in, was_read = tonumber(ARGV[8]), ARGV[9] == '1'
 
 -- Not to be started again, and trimmed as a finished one.
 local function drop(message)
-  push(acknowledged, stands_in, message)
-  push(ended, stands_in, message .. ':' .. now)
+  core.push(acknowledged, stands_in, message)
+  core.push(ended, stands_in, message .. ':' .. now)
 end
 
 -- Whether the dispatch id stands for another job already.
@@ -30,7 +30,7 @@ local function is_known(job, message)
 end
 
 -- The books: as enqueue.lua keeps them. What its producer wrote stays, but for the time to live.
-local function enter(job, message, priority, is_exclusive)
+local function enter(job, message, is_exclusive)
   local fields = { 'adopted', '1', 'messageId', message, 'updatedAt', now_iso }
   local function set(name, value)
     fields[#fields + 1] = name
@@ -48,47 +48,47 @@ local function enter(job, message, priority, is_exclusive)
   if is_exclusive then
     set('overlap', '1')
   end
-  if not is_twin(job.id, job.dispatch) then
-    index(job, next_change())
+  if not core.is_twin(job.id, job.dispatch) then
+    places.index(job, core.next_change())
   end
   job.status = false
-  become(job, 'pending', fields)
+  core.become(job, 'pending', nil, unpack(fields))
   call('PERSIST', job.key)
   job.message, job.priority = message, stands_in
   job.has.overlap = is_exclusive and '1' or nil
 end
 
 local function move(job, priority, due, is_exclusive, fields)
-  leave_stream(job)
+  places.leave_stream(job)
   if priority ~= stands_in then
     job.priority = priority
     call('HSET', job.key, 'priority', priority)
   end
   if call('ZADD', K.priorities, priority, priority) == 1 then
-    redis.pcall('XGROUP', 'CREATE', stream_of(priority), group, '0', 'MKSTREAM')
+    redis.pcall('XGROUP', 'CREATE', core.stream_of(priority), group, '0', 'MKSTREAM')
   end
   if due then
-    call('HSET', job.key, 'scheduledFor', iso(due))
+    call('HSET', job.key, 'scheduledFor', core.iso(due))
   end
   if due and due > now then
-    keep(job, fields)
-    park(job, due, K.scheduled)
+    places.keep(job, fields)
+    places.park(job, due, K.scheduled)
   elseif is_exclusive then
-    line_up(job, fields)
+    places.line_up(job, fields)
   else
-    make_ready(job, fields)
+    places.make_ready(job, fields)
   end
 end
 
 local function adopt(at, fields)
   local message, deed = ARGV[at], ARGV[at + 1]
-  local place = place_of(stands_in, message)
+  local place = core.place_of(stands_in, message)
   call('ZREM', K.foreign, place)
   if deed == 'drop' then
     drop(message)
     return 'dropped'
   end
-  local job = job_of(ARGV[at + 2], ARGV[at + 3])
+  local job = core.job_of(ARGV[at + 2], ARGV[at + 3])
   if not job.status and ARGV[at + 4] == '1' then
     if was_read then
       call('ZADD', K.foreign, now + WAIT_MS, place)
@@ -105,18 +105,18 @@ local function adopt(at, fields)
     return 'adopted'
   end
   local is_exclusive = ARGV[at + 7] == '1'
-  enter(job, message, stands_in, is_exclusive)
+  enter(job, message, is_exclusive)
   local was_cancelled = call('DEL', K.cancelled .. ':' .. job.dispatch) == 1
   if deed == 'fail' or was_cancelled then
-    local entry = entry_of(job)
+    local entry = places.entry_of(job)
     if was_cancelled then
-      keep(job, entry or {}, status_ttl)
-      finish(job, 'cancelled', { 'name', name_in(entry) or '' }, status_ttl)
-      close_entry(job)
+      places.keep(job, entry or {}, status_ttl)
+      places.finish(job, 'cancelled', status_ttl, nil, 'name', places.name_in(entry) or '')
+      places.close_entry(job)
     else
       -- Its place in line was never taken.
       job.has.overlap = nil
-      fail(job, ARGV[at + 8], entry)
+      places.fail(job, ARGV[at + 8], entry)
     end
     return 'failed'
   elseif deed == 'move' then
@@ -128,8 +128,8 @@ local function adopt(at, fields)
   return 'adopted'
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local answers, at = {}, 10
   while at <= #ARGV do
     local count, fields = tonumber(ARGV[at + FIXED - 1]), {}

@@ -5,11 +5,11 @@
 -- ARGV[9…] refs
 -- returns for each ref of such a status: createdAt, ref
 
-return conclude(function()
+return core.conclude(function()
   local found = {}
   for at = 9, #ARGV do
     local ref = ARGV[at]
-    local values = call('HMGET', job_named(parts_of(ref)).key, 'status', 'createdAt')
+    local values = call('HMGET', core.job_named(core.parts_of(ref)).key, 'status', 'createdAt')
     if values[1] and find(ARGV[8], ' ' .. values[1] .. ' ', 1, true) then
       found[#found + 1] = { values[2] or '', ref }
     end

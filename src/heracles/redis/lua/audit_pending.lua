@@ -8,44 +8,44 @@
 
 local STEP = 200
 local priority = tonumber(ARGV[8])
-local stream = stream_of(priority)
+local stream = core.stream_of(priority)
 
 local function give_back(message)
   wakes = true
-  return call('ZADD', K.returned, 0, place_of(priority, message))
+  return call('ZADD', K.returned, 0, core.place_of(priority, message))
 end
 
 -- Whether something had to be put right.
 local function check(message, fields)
-  local id, dispatch = field_of(fields, 'jobId'), field_of(fields, 'dispatchId')
+  local id, dispatch = places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId')
   local is_named = id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true)
-  local job = is_named and job_of(id, dispatch)
-  local is_adopted = job and (job.has.adopted or not field_of(fields, 'type'))
-  if not job or not is_adopted or not job.status and not is_ours(id, dispatch) then
-    return call('ZADD', K.foreign, 'NX', now, place_of(priority, message)) == 1
+  local job = is_named and core.job_of(id, dispatch)
+  local is_adopted = job and (job.has.adopted or not places.field_of(fields, 'type'))
+  if not job or not is_adopted or not job.status and not places.is_ours(id, dispatch) then
+    return call('ZADD', K.foreign, 'NX', now, core.place_of(priority, message)) == 1
   elseif not job.status then
-    revive(job, message, priority, fields)
+    places.revive(job, message, priority, fields)
     if give_back(message) == 1 then
       -- It was counted as running when its record was removed.
       job.status = 'running'
-      become(job, 'pending', {})
+      core.become(job, 'pending')
     end
     return true
   elseif job.message ~= message then
-    discard(priority, message)
+    places.discard(priority, message)
     return true
   elseif job.status == 'running' then
     return call('ZADD', K.leases, 'NX', now, job.ref) == 1
-  elseif startable(job.status) then
+  elseif core.startable(job.status) then
     return give_back(message) == 1
   elseif not call('ZSCORE', K.leases, job.ref) then
-    close_entry(job)
+    places.close_entry(job)
     return true
   end
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local pending = redis.pcall('XPENDING', stream, group, 'IDLE', lease, ARGV[9], '+', STEP)
   if pending.err then
     return { '', 0 }

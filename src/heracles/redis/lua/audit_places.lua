@@ -10,15 +10,15 @@ local LONGEST_LINE = 1000
 local kind = ARGV[8]
 
 local function check(ref)
-  local job = read_job(ref)
+  local job = core.read_job(ref)
   if not job.status then
-    local fields = kept(job)
+    local fields = places.kept(job)
     if not fields then
       return call('ZREM', K[kind], ref) == 1
     end
-    revive(job, false, tonumber(option_of(fields, '"priority":(%d+)')) or 10, fields)
+    places.revive(job, false, tonumber(places.option_of(fields, '"priority":(%d+)')) or 10, fields)
     return true
-  elseif not startable(job.status) or job.message then
+  elseif not core.startable(job.status) or job.message then
     call('ZREM', K[kind], ref)
     return true
   elseif kind == 'waiting' then
@@ -27,17 +27,17 @@ local function check(ref)
     if not head or call('LLEN', line) <= LONGEST_LINE and not call('LPOS', line, ref) then
       -- The line was removed: it lines up again.
       call('ZREM', K.waiting, ref)
-      line_up(job)
+      places.line_up(job)
       return true
-    elseif not unfinished(read_job(head).status) and not call('ZSCORE', K.leases, head) then
-      advance(job.id)
+    elseif not core.unfinished(core.read_job(head).status) and not call('ZSCORE', K.leases, head) then
+      places.advance(job.id)
       return true
     end
   end
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local count = 0
   for at = 9, #ARGV do
     if check(ARGV[at]) then

@@ -13,32 +13,32 @@ local function stands(job)
 end
 
 local function check(ref)
-  local job = read_job(ref)
+  local job = core.read_job(ref)
   if not job.status or job.has.jobId and not job.has.adopted then
     return false
   elseif job.status == 'running' then
     return call('ZADD', K.leases, 'NX', now, ref) == 1
-  elseif not unfinished(job.status) then
+  elseif not core.unfinished(job.status) then
     return call('TTL', job.key) == -1 and call('EXPIRE', job.key, status_ttl) == 1
-  elseif job.message and entry_of(job) or stands(job) then
+  elseif job.message and places.entry_of(job) or stands(job) then
     return false
   end
   if job.message then
     call('HDEL', job.key, 'messageId')
     job.message = false
   end
-  local fields = kept(job)
+  local fields = places.kept(job)
   if fields and job.has.overlap then
-    line_up(job, fields)
+    places.line_up(job, fields)
   else
     -- Without its arguments it fails.
-    make_ready(job, fields)
+    places.make_ready(job, fields)
   end
   return true
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local count = 0
   for at = 8, #ARGV do
     if check(ARGV[at]) then

@@ -20,11 +20,11 @@ local function drop_consumers(stream)
   end
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local found = {}
   for priority = 0, 100 do
-    local stream = stream_of(priority)
+    local stream = core.stream_of(priority)
     if call('EXISTS', stream) == 1 then
       found[#found + 1] = priority
       call('ZADD', K.priorities, priority, priority)

@@ -14,12 +14,12 @@ local by, only_unstarted, until_iso = ARGV[8], ARGV[9] == '1', ARGV[10]
 
 -- Its arguments, kept as long as its record.
 local function keep_arguments(job)
-  local fields = job.status == 'running' and entry_of(job) or job.message and leave_stream(job)
+  local fields = job.status == 'running' and places.entry_of(job) or job.message and places.leave_stream(job)
   if fields then
-    keep(job, fields, ttl_of(fields))
+    places.keep(job, fields, places.ttl_of(fields))
   else
-    fields = kept(job)
-    call('EXPIRE', payload_of(job), ttl_of(fields))
+    fields = places.kept(job)
+    call('EXPIRE', places.payload_of(job), places.ttl_of(fields))
   end
   return fields
 end
@@ -32,38 +32,38 @@ end
 local function cancel(job)
   if job.status == 'cancelled' then
     return by ~= 'refs'
-  elseif not unfinished(job.status) or only_unstarted and job.status == 'running'
+  elseif not core.unfinished(job.status) or only_unstarted and job.status == 'running'
     or until_iso ~= '' and (job.has.createdAt or '') > until_iso then
     return false
   end
   local was_running = job.status == 'running'
   local fields = keep_arguments(job)
-  local ttl = ttl_of(fields)
+  local ttl = places.ttl_of(fields)
   for _, kind in ipairs({ K.scheduled, K.delayed, K.waiting }) do
     call('ZREM', kind, job.ref)
   end
-  local name = name_in(fields)
+  local name = places.name_in(fields)
   call('EXPIRE', K.result .. job.tail, ttl)
-  finish(job, 'cancelled', name and { 'name', name } or {}, ttl)
+  places.finish(job, 'cancelled', ttl, nil, 'name', name or '')
   if call('ZSCORE', K.leases, job.ref) then
     -- The record outlives the code that may still run.
     call('EXPIRE', job.key, max(ttl, 2 * floor(lease / 1000) + 60))
     tell_workers(job)
   elseif was_running then
     -- Nobody holds it.
-    close_entry(job)
-    unlock(job)
+    places.close_entry(job)
+    places.unlock(job)
   end
   if job.has.overlap and not call('ZSCORE', K.leases, job.ref)
     and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
     -- Whoever waits behind another stays in the line and is dropped at its turn: taking it out of the middle is slow.
-    leave_line(job, 0)
+    places.leave_line(job, 0)
   end
   return true
 end
 
 local function cancel_ref(ref)
-  local job = read_job(ref)
+  local job = core.read_job(ref)
   if by == 'foreign' and (not job.status or job.has.jobId and not job.has.adopted) then
     call('SET', K.cancelled .. ':' .. job.dispatch, '1', 'EX', status_ttl)
     return true
@@ -99,8 +99,8 @@ local function refs_of(id)
   return refs
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local answers = {}
   for at = 11, #ARGV do
     local refs, is_any = by == 'ids' and refs_of(ARGV[at]) or { ARGV[at] }, false

@@ -4,10 +4,10 @@
 -- ARGV[8] epoch of the cursor, '' for the cursor of now
 -- ARGV[9] number of the last change that was seen
 -- ARGV[10] the most stream entries to return
--- returns epoch, the number of the change before the first one returned, '1' if some after the cursor are gone, entries,
---   now in epoch ms
+-- returns epoch, the number of the change before the first one returned, '1' if some after the cursor are gone,
+--   entries, now in epoch ms
 
-return conclude(function()
+return core.conclude(function()
   local epoch, seq = unpack(call('HMGET', K.meta, 'epoch', 'seq'))
   epoch, seq = epoch or '0', tonumber(seq) or 0
   local seen = tonumber(ARGV[9])

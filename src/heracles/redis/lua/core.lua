@@ -2,7 +2,7 @@
 -- that writes a status, counts it and tells it.
 --
 -- KEYS[1] the queue's meta hash
--- KEYS[2] a key that never exists: while a cluster moves the slot, the call as a whole is refused before it did anything
+-- KEYS[2] a key that never exists: while a cluster moves the slot, the whole call is refused before it did anything
 -- ARGV[1] key prefix
 -- ARGV[2] queue, in braces in a cluster
 -- ARGV[3] consumer group
@@ -12,6 +12,7 @@
 -- ARGV[7] max_deliveries
 -- A script's own arguments begin at ARGV[8].
 
+local core = {}
 local call, find, match, sub = redis.call, string.find, string.match, string.sub
 local floor, format, max, min = math.floor, string.format, math.max, math.min
 local group, lease, status_ttl = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -36,7 +37,7 @@ local time = call('TIME')
 local now = time[1] * 1000 + floor(time[2] / 1000)
 
 -- Epoch ms as ISO 8601 in UTC.
-local function iso(ms)
+function core.iso(ms)
   local seconds = floor(ms / 1000)
   local days = floor(seconds / 86400)
   local rest = seconds - days * 86400
@@ -54,51 +55,51 @@ local function iso(ms)
   local minute = floor(rest % 3600 / 60)
   return format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day, hour, minute, rest % 60, ms % 1000)
 end
-local now_iso = iso(now)
+local now_iso = core.iso(now)
 
 -- With a full memory, Redis refuses a script whose first write takes memory, and none that has freed some before.
-local function allow_when_full()
+function core.allow_when_full()
   call('DEL', KEYS[2])
 end
 
-local function stream_of(priority)
+function core.stream_of(priority)
   return priority == 10 and K.stream or K.stream .. ':p' .. priority
 end
 
-local function ended_of(priority)
+function core.ended_of(priority)
   return K.ended .. ':p' .. priority
 end
 
 -- A position in a stream as a member that sorts by priority, then by entry id.
-local function place_of(priority, message)
+function core.place_of(priority, message)
   local ms, sequence = match(message, '^(%d+)-(%d+)$')
   return format('%03d:%015.0f-%012.0f', priority, tonumber(ms), tonumber(sequence))
 end
 
-local function position_of(place)
+function core.position_of(place)
   local priority, ms, sequence = match(place, '^(%d+):0*(%d+)%-0*(%d+)$')
   return tonumber(priority), ms .. '-' .. sequence
 end
 
 -- ------------------------------------------------------------------------------------------------------ one job
 
-local function unfinished(status)
+function core.unfinished(status)
   return status == 'pending' or status == 'running' or status == 'scheduled_for_retry'
 end
 
-local function startable(status)
+function core.startable(status)
   return status == 'pending' or status == 'scheduled_for_retry'
 end
 
 -- A ref names a dispatch in lists and sorted sets: dispatch id, colon, job id. Dispatch ids have no colon.
-local function job_named(id, dispatch)
+function core.job_named(id, dispatch)
   local tail = ':' .. id .. ':' .. dispatch
   return { ref = dispatch .. ':' .. id, id = id, dispatch = dispatch, tail = tail, key = K.status .. tail }
 end
 
 -- A job with what its record has. status is false where there is none.
-local function job_of(id, dispatch)
-  local job = job_named(id, dispatch)
+function core.job_of(id, dispatch)
+  local job = core.job_named(id, dispatch)
   local flat, has = call('HGETALL', job.key), {}
   for at = 1, #flat, 2 do
     has[flat[at]] = flat[at + 1]
@@ -114,17 +115,17 @@ local function job_of(id, dispatch)
 end
 
 -- job id, dispatch id
-local function parts_of(ref)
+function core.parts_of(ref)
   local at = find(ref, ':', 1, true)
   return sub(ref, at + 1), sub(ref, 1, at - 1)
 end
 
-local function read_job(ref)
-  return job_of(parts_of(ref))
+function core.read_job(ref)
+  return core.job_of(core.parts_of(ref))
 end
 
 -- Generated ids share what follows their prefix, so that one names the other without an index.
-local function is_twin(id, dispatch)
+function core.is_twin(id, dispatch)
   return sub(id, 1, 4) == 'job_' and sub(dispatch, 1, 9) == 'dispatch_' and sub(id, 5) == sub(dispatch, 10)
 end
 
@@ -137,7 +138,7 @@ local meta_seq
 -- Whether a waiting worker has to look.
 local wakes = false
 
-local function push(lists, key, value)
+function core.push(lists, key, value)
   local list = lists[key]
   if list then
     list[#list + 1] = value
@@ -146,27 +147,28 @@ local function push(lists, key, value)
   end
 end
 
--- The only place that writes a status. fields: further ones of the hash, changed here. why: the error that is told.
-local function become(job, to, fields, why)
-  if job.status then
-    counted[job.status] = (counted[job.status] or 0) - 1
-    fields[#fields + 1] = 'updatedAt'
-    fields[#fields + 1] = now_iso
-  end
+-- The only place that writes a status. why: the error that is told. Then further fields of the hash and their values.
+function core.become(job, to, why, ...)
+  local from = job.status
   counted[to] = (counted[to] or 0) + 1
   told[#told + 1] = job.ref
   told[#told + 1] = why and to .. '\n' .. why or to
   job.status = to
-  call('HSET', job.key, 'status', to, unpack(fields))
+  if from then
+    counted[from] = (counted[from] or 0) - 1
+    call('HSET', job.key, 'status', to, 'updatedAt', now_iso, ...)
+  else
+    call('HSET', job.key, 'status', to, ...)
+  end
 end
 
 -- The number of the next change: rises with each.
-local function next_change()
+function core.next_change()
   meta_seq = meta_seq or tonumber(call('HGET', K.meta, 'seq')) or 0
   return meta_seq + #told / 2 + 1
 end
 
-local function tell()
+function core.tell()
   if #told == 0 then
     return
   end
@@ -193,20 +195,20 @@ local function tell()
   counted, told, meta_seq = {}, {}, nil
 end
 
-local function trim(priority)
-  local list = ended_of(priority)
+function core.trim(priority)
+  local list = core.ended_of(priority)
   local over = most_entries < 0 and 0 or call('LLEN', list) - most_entries
   if over > 0 then
     local messages = {}
     for _, item in ipairs(call('LPOP', list, min(over, 500))) do
       messages[#messages + 1] = match(item, '^[^:]+')
     end
-    call('XDEL', stream_of(priority), unpack(messages))
+    call('XDEL', core.stream_of(priority), unpack(messages))
   end
 end
 
 -- Writes what was gathered for many jobs at once.
-local function settle()
+function core.settle()
   if #leased > 0 then
     call('ZADD', K.leases, unpack(leased))
   end
@@ -214,11 +216,11 @@ local function settle()
     call('ZREM', K.leases, unpack(unleased))
   end
   for priority, messages in pairs(acknowledged) do
-    call('XACK', stream_of(priority), group, unpack(messages))
+    call('XACK', core.stream_of(priority), group, unpack(messages))
   end
   for priority, items in pairs(ended) do
-    call('RPUSH', ended_of(priority), unpack(items))
-    trim(priority)
+    call('RPUSH', core.ended_of(priority), unpack(items))
+    core.trim(priority)
   end
   for status, refs in pairs(finished) do
     local list = K.finished .. ':' .. status
@@ -232,7 +234,7 @@ local function settle()
 end
 
 -- One token wakes one worker, which leaves one again when there is more than it can take.
-local function wake()
+function core.wake()
   if wakes and call('EXISTS', K.wake) == 0 then
     call('LPUSH', K.wake, '1')
     call('PEXPIRE', K.wake, 60000)
@@ -240,11 +242,11 @@ local function wake()
 end
 
 -- Runs a verb. Also when it fails midway, what it has changed is counted and told.
-local function conclude(verb)
+function core.conclude(verb)
   local is_done, answer = pcall(verb)
-  settle()
-  tell()
-  wake()
+  core.settle()
+  core.tell()
+  core.wake()
   if is_done then
     return answer
   end

@@ -2,9 +2,10 @@
 --
 -- KEYS, ARGV[1..7]: see core.lua
 -- ARGV[8] '1': write also where nothing is new, so that WAIT on this connection speaks of what was stored before
--- ARGV[9…] for each dispatch: job id, dispatch id, '1' if a running job dispatches it, priority, due in epoch ms or '',
---   delay in ms or '', '1' if NO_OVERLAP, and of its entry: job, args, kwargs or '', options or ''
--- returns '1' if the queue is new, and for each dispatch: 'stored', 'draining', or ':' and the job id under which the dispatch id is known
+-- ARGV[9…] for each dispatch: job id, dispatch id, '1' if a running job dispatches it, priority, due in epoch ms
+--   or '', delay in ms or '', '1' if NO_OVERLAP, and of its entry: job, args, kwargs or '', options or ''
+-- returns '1' if the queue is new, and for each dispatch: 'stored', 'draining', or ':' and the job id under which the
+--   dispatch id is known
 
 local STRIDE = 11
 
@@ -12,7 +13,7 @@ local STRIDE = 11
 local function known(id, dispatch)
   local key, by_dispatch = K.status .. ':' .. id .. ':' .. dispatch, K.dispatch .. ':' .. dispatch
   local twin, twin_key = id, key
-  if not is_twin(id, dispatch) then
+  if not core.is_twin(id, dispatch) then
     twin = 'job_' .. sub(dispatch, 10)
     twin_key = K.status .. ':' .. twin .. ':' .. dispatch
   end
@@ -33,7 +34,7 @@ local function entry(at, due)
   local fields = { 'job', ARGV[at + 7], 'args', ARGV[at + 8], 'jobId', ARGV[at], 'dispatchId', ARGV[at + 1] }
   local kwargs, options = ARGV[at + 9], ARGV[at + 10]
   if due then
-    local scheduled = '{"scheduledFor":"' .. iso(due) .. '"'
+    local scheduled = '{"scheduledFor":"' .. core.iso(due) .. '"'
     options = options == '' and scheduled .. '}' or scheduled .. ',' .. sub(options, 2)
   end
   if kwargs ~= '' then
@@ -59,13 +60,13 @@ local function open_stream(priority)
   if not streams[priority] then
     streams[priority] = true
     if call('ZADD', K.priorities, priority, priority) == 1 then
-      redis.pcall('XGROUP', 'CREATE', stream_of(priority), group, '0', 'MKSTREAM')
+      redis.pcall('XGROUP', 'CREATE', core.stream_of(priority), group, '0', 'MKSTREAM')
     end
   end
 end
 
 local function store(at)
-  local job = job_named(ARGV[at], ARGV[at + 1])
+  local job = core.job_named(ARGV[at], ARGV[at + 1])
   job.priority, job.has = tonumber(ARGV[at + 3]), {}
   local due = due_at(at)
   local fields = entry(at, due)
@@ -78,9 +79,9 @@ local function store(at)
     set('priority', job.priority)
   end
   if due then
-    set('scheduledFor', iso(due))
+    set('scheduledFor', core.iso(due))
     -- Those that are due at the same time start in this order.
-    set('order', next_change())
+    set('order', core.next_change())
   end
   open_stream(job.priority)
   local is_later, is_exclusive = due and due > now, ARGV[at + 6] == '1'
@@ -88,24 +89,24 @@ local function store(at)
     set('overlap', '1')
   end
   if not is_later and not is_exclusive then
-    job.message = call('XADD', stream_of(job.priority), '*', unpack(fields))
+    job.message = call('XADD', core.stream_of(job.priority), '*', unpack(fields))
     set('messageId', job.message)
     wakes = true
   elseif is_later then
-    keep(job, fields)
+    places.keep(job, fields)
   end
-  if not is_twin(job.id, job.dispatch) then
-    index(job, next_change())
+  if not core.is_twin(job.id, job.dispatch) then
+    places.index(job, core.next_change())
   end
-  become(job, 'pending', record)
+  core.become(job, 'pending', nil, unpack(record))
   if is_later then
-    park(job, due, K.scheduled)
+    places.park(job, due, K.scheduled)
   elseif is_exclusive then
-    line_up(job, fields)
+    places.line_up(job, fields)
   end
 end
 
-return conclude(function()
+return core.conclude(function()
   local answers = { call('HEXISTS', K.meta, 'seq') == 0 and '1' or '' }
   local is_draining = call('HGET', K.meta, 'draining') == '1'
   if ARGV[8] == '1' then
@@ -115,7 +116,7 @@ return conclude(function()
   if is_more then
     -- What became due before is ready before. Moving it must not open the door of a full memory to new jobs.
     call('HSET', K.meta, 'touched', now)
-    promote(100)
+    places.promote(100)
   end
   for at = 9, #ARGV, STRIDE do
     local first = known(ARGV[at], ARGV[at + 1])

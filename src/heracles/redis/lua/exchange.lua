@@ -7,8 +7,8 @@
 -- ARGV[11] slots: the most jobs to start; -1 to make ready and reclaim only
 -- ARGV[12] '1': one job may be started that may have taken workers down
 -- ARGV[13] '1': a job that fails by the store's decision pauses the queue
--- ARGV[14…] for each report: job id, dispatch id, token, kind, name, result, error, traceback, delay in ms, overlap delay
---   in ms, ttl in s, '1' if still running, '1' if the queue is to be paused; '' where there is none
+-- ARGV[14…] for each report: job id, dispatch id, token, kind, name, result, error, traceback, delay in ms,
+--   overlap delay in ms, ttl in s, '1' if still running, '1' if the queue is to be paused; '' where there is none
 -- returns paused, ms until something is due or -1, verdicts (a letter each: applied, lost, cancelled), now in epoch ms,
 --   started: priority, entry id, fields, token, retries, deliveries, createdAt, error or '', unknownSince or '',
 --   foreign entries: priority, entry id, fields; how many jobs were reclaimed; what was
@@ -29,22 +29,26 @@ local function next_due()
   return least and max(least - now, 0) or -1
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
+  -- What became due before these reports is ready before what they make ready.
+  local is_more = places.promote(MOST_PROMOTED)
   local verdicts = {}
   for at = FIRST_REPORT, #ARGV, STRIDE do
-    verdicts[#verdicts + 1] = attempt(apply, at) or 'l'
+    verdicts[#verdicts + 1] = places.attempt(reports.apply, at) or 'l'
   end
-  settle()
-  local is_more, reclaimed = false, 0
+  core.settle()
+  local reclaimed = 0
   if slots ~= 0 then
-    is_more = promote(MOST_PROMOTED)
-    reclaimed = reclaim(MOST_RECLAIMED)
+    if is_due then
+      is_more = places.promote(MOST_PROMOTED) or is_more
+    end
+    reclaimed = reclaiming.reclaim(MOST_RECLAIMED)
     is_more = is_more or reclaimed >= MOST_RECLAIMED
   end
   local is_paused = call('HGET', K.meta, 'paused') == '1'
   if slots > 0 and not is_paused then
-    is_more = start_jobs() or is_more
+    is_more = starting.start_jobs() or is_more
   end
   local due = next_due()
   local is_full = #started + #foreign >= slots

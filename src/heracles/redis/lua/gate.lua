@@ -5,8 +5,8 @@
 -- ARGV[9] draining: likewise; a paused queue does not begin to drain
 -- returns paused, draining
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local function set(field, wanted)
     if wanted == '1' then
       call('HSET', K.meta, field, '1')

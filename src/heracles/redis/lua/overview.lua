@@ -3,6 +3,6 @@
 -- KEYS, ARGV[1..7]: see core.lua
 -- returns the fields of the meta hash, and how many wait for a time still ahead
 
-return conclude(function()
+return core.conclude(function()
   return { call('HGETALL', K.meta), call('ZCOUNT', K.scheduled, '(' .. now, '+inf') }
 end)

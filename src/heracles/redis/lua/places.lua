@@ -1,10 +1,11 @@
 -- Second in every script: where a job stands, its turn among those of its job id, its end.
 
+local places = {}
 -- What went wrong with single jobs.
 local faults = {}
 
 -- A job of which a key holds something else holds up no other one: it is left where it is, and told.
-local function attempt(act, ...)
+function places.attempt(act, ...)
   local is_done, answer = pcall(act, ...)
   if is_done then
     return answer
@@ -16,25 +17,25 @@ local function attempt(act, ...)
   faults[#faults + 1] = text
 end
 
-local function payload_of(job)
+function places.payload_of(job)
   return K.payload .. job.tail
 end
 
 -- The fields of its entry, for a job that stands outside the streams or has ended.
-local function keep(job, fields, ttl)
+function places.keep(job, fields, ttl)
   if ttl then
-    call('SET', payload_of(job), cmsgpack.pack(fields), 'EX', ttl)
+    call('SET', places.payload_of(job), cmsgpack.pack(fields), 'EX', ttl)
   else
-    call('SET', payload_of(job), cmsgpack.pack(fields))
+    call('SET', places.payload_of(job), cmsgpack.pack(fields))
   end
 end
 
-local function kept(job)
-  local packed = call('GET', payload_of(job))
+function places.kept(job)
+  local packed = call('GET', places.payload_of(job))
   return packed and cmsgpack.unpack(packed)
 end
 
-local function field_of(fields, name)
+function places.field_of(fields, name)
   for at = 1, #fields, 2 do
     if fields[at] == name then
       return fields[at + 1]
@@ -43,47 +44,51 @@ local function field_of(fields, name)
 end
 
 -- The fields of its entry. After a stream was removed, another's entry may have got the same id.
-local function entry_of(job)
+function places.entry_of(job)
   if not job.message then
     return nil
   end
-  local found = call('XRANGE', stream_of(job.priority), job.message, job.message)[1]
-  return found and field_of(found[2], 'dispatchId') == job.dispatch and found[2] or nil
+  local found = call('XRANGE', core.stream_of(job.priority), job.message, job.message)[1]
+  return found and places.field_of(found[2], 'dispatchId') == job.dispatch and found[2] or nil
 end
 
 -- Of an entry of ours: options are written compactly, and no text of a user stands in them.
-local function option_of(fields, pattern)
-  local options = fields and field_of(fields, 'options')
+function places.option_of(fields, pattern)
+  local options = fields and places.field_of(fields, 'options')
   return options and match(options, pattern)
 end
 
-local function ttl_of(fields)
-  return tonumber(option_of(fields, '"statusTtl":(%d+)')) or status_ttl
+function places.ttl_of(fields)
+  return tonumber(places.option_of(fields, '"statusTtl":(%d+)')) or status_ttl
 end
 
-local function is_exclusive(fields)
-  return option_of(fields, '"no_overlap"') ~= nil
+function places.is_exclusive(fields)
+  return places.option_of(fields, '"no_overlap"') ~= nil
 end
 
 -- Acknowledged and removed.
-local function discard(priority, message)
-  call('XACK', stream_of(priority), group, message)
-  call('XDEL', stream_of(priority), message)
+function places.discard(priority, message)
+  call('XACK', core.stream_of(priority), group, message)
+  call('XDEL', core.stream_of(priority), message)
 end
 
 -- Out of its stream; the fields that its entry had.
-local function leave_stream(job)
-  local fields = entry_of(job)
+function places.leave_stream(job)
+  local fields = places.entry_of(job)
   if fields then
-    discard(job.priority, job.message)
-    call('ZREM', K.returned, place_of(job.priority, job.message))
+    places.discard(job.priority, job.message)
+    call('ZREM', K.returned, core.place_of(job.priority, job.message))
   end
   call('HDEL', job.key, 'messageId')
   job.message = false
   return fields
 end
 
-local function park(job, due, kind)
+-- Whether something was parked that is due already.
+local is_due = false
+
+function places.park(job, due, kind)
+  is_due = is_due or due <= now
   kind = kind or K.delayed
   call('ZADD', kind, due, job.ref)
   if call('ZRANGE', kind, 0, 0)[1] == job.ref then
@@ -94,7 +99,7 @@ end
 -- ---------------------------------------------------------------------------------------------------- its end
 
 -- Finished dispatches leave the index of their job id, but for the latest one.
-local function unindex(job, ttl)
+function places.unindex(job, ttl)
   call('EXPIRE', K.dispatch .. ':' .. job.dispatch, ttl)
   local list = K.jobs .. ':' .. job.id
   if call('ZREVRANGE', list, 0, 0)[1] ~= job.dispatch then
@@ -105,23 +110,23 @@ local function unindex(job, ttl)
     local key = K.status .. ':' .. job.id .. ':' .. left[1]
     if left[1] == job.dispatch then
       call('EXPIRE', list, ttl)
-    elseif not unfinished(call('HGET', key, 'status')) then
+    elseif not core.unfinished(call('HGET', key, 'status')) then
       call('EXPIRE', list, max(call('TTL', key), 1))
     end
   end
 end
 
-local function index(job, sequence)
+function places.index(job, sequence)
   local list = K.jobs .. ':' .. job.id
   call('SET', K.dispatch .. ':' .. job.dispatch, job.id)
   for _, dispatch in ipairs(call('ZREVRANGE', list, 0, 0)) do
-    if not unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. dispatch, 'status')) then
+    if not core.unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. dispatch, 'status')) then
       call('ZREM', list, dispatch)
     end
   end
   local twin = sub(job.id, 1, 4) == 'job_' and 'dispatch_' .. sub(job.id, 5)
   local twin_key = twin and K.status .. ':' .. job.id .. ':' .. twin
-  if twin and twin ~= job.dispatch and unfinished(call('HGET', twin_key, 'status')) then
+  if twin and twin ~= job.dispatch and core.unfinished(call('HGET', twin_key, 'status')) then
     -- One of a pair of ids is in no index, until its job id has a further dispatch.
     call('ZADD', list, 'NX', 0, twin)
     call('HSET', twin_key, 'indexed', '1')
@@ -130,59 +135,48 @@ local function index(job, sequence)
   call('PERSIST', list)
 end
 
--- A final status: the record gets its time to live. fields as for become.
-local function finish(job, to, fields, ttl, why)
-  fields[#fields + 1] = 'completedAt'
-  fields[#fields + 1] = now_iso
-  become(job, to, fields, why)
+-- A final status: the record gets its time to live. The rest as for become.
+function places.finish(job, to, ttl, why, ...)
+  core.become(job, to, why, 'completedAt', now_iso, ...)
   call('EXPIRE', job.key, ttl)
-  push(finished, to, job.ref)
+  core.push(finished, to, job.ref)
   longest_ttl = max(longest_ttl, ttl)
-  if job.has.indexed or not is_twin(job.id, job.dispatch) then
-    unindex(job, ttl)
+  if job.has.indexed or not core.is_twin(job.id, job.dispatch) then
+    places.unindex(job, ttl)
   end
 end
 
 -- Whether it is one of ours whose record somebody removed, rather than one that somebody else wrote.
-local function is_ours(id, dispatch)
-  return is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
+function places.is_ours(id, dispatch)
+  return core.is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
 end
 
 -- Its entry, where it has one, is done with and stays until it is trimmed.
-local function close_entry(job)
+function places.close_entry(job)
   if job.message then
-    push(acknowledged, job.priority, job.message)
-    push(ended, job.priority, job.message .. ':' .. now)
+    core.push(acknowledged, job.priority, job.message)
+    core.push(ended, job.priority, job.message .. ':' .. now)
   end
 end
 
-local function name_in(fields)
-  local name = fields and field_of(fields, 'job')
+function places.name_in(fields)
+  local name = fields and places.field_of(fields, 'job')
   return name and match(name, '^elysium%.heracles%.job%.(.+)$') or name
 end
 
--- Defined below: ending one job may make the next of its job id ready, which may fail in turn.
-local unlock, leave_line
-
 -- Failed by the store's own decision.
-local function fail(job, why, fields)
-  local ttl = ttl_of(fields)
+function places.fail(job, why, fields)
+  local ttl = places.ttl_of(fields)
   if fields then
-    keep(job, fields, ttl)
-  end
-  local changed = { 'error', why }
-  local name = name_in(fields)
-  if name then
-    changed[#changed + 1] = 'name'
-    changed[#changed + 1] = name
+    places.keep(job, fields, ttl)
   end
   call('EXPIRE', K.result .. job.tail, ttl)
-  finish(job, 'failed', changed, ttl, why)
-  close_entry(job)
+  places.finish(job, 'failed', ttl, why, 'error', why, 'name', places.name_in(fields) or job.has.name or '')
+  places.close_entry(job)
   call('ZREM', K.leases, job.ref)
   if job.has.overlap then
-    unlock(job)
-    leave_line(job, 0)
+    places.unlock(job)
+    places.leave_line(job, 0)
   end
 end
 
@@ -191,19 +185,19 @@ end
 local GONE = 'its arguments are gone from the store: the stream entry or payload was removed by something else'
 
 -- Last in its stream as of now.
-local function make_ready(job, fields)
-  fields = fields or kept(job)
+function places.make_ready(job, fields)
+  fields = fields or places.kept(job)
   if not fields then
-    return fail(job, GONE)
+    return places.fail(job, GONE)
   end
-  job.message = call('XADD', stream_of(job.priority), '*', unpack(fields))
+  job.message = call('XADD', core.stream_of(job.priority), '*', unpack(fields))
   call('HSET', job.key, 'messageId', job.message)
-  call('DEL', payload_of(job))
+  call('DEL', places.payload_of(job))
   wakes = true
 end
 
 -- Its job id's turn is this one's: it is ready, unless the delay after the last run or a lock stands against it.
-local function take_turn(job, fields)
+function places.take_turn(job, fields)
   local cool = tonumber(call('GET', K.cool .. ':' .. job.id)) or 0
   local lock = K.lock .. ':' .. job.id
   local holder = call('GET', lock)
@@ -214,37 +208,37 @@ local function take_turn(job, fields)
     due = now + max(min(call('PTTL', lock), 1000), 1)
   end
   if not due then
-    return make_ready(job, fields)
+    return places.make_ready(job, fields)
   end
   if fields then
-    keep(job, fields)
+    places.keep(job, fields)
   end
-  park(job, due)
+  places.park(job, due)
 end
 
 -- A NO_OVERLAP job became ready: it waits behind those of its job id that did so before.
-local function line_up(job, fields)
+function places.line_up(job, fields)
   local line = K.overlap .. ':' .. job.id
   local head = call('LINDEX', line, 0)
   if head ~= job.ref then
     call('RPUSH', line, job.ref)
     if head then
       if fields then
-        keep(job, fields)
+        places.keep(job, fields)
       end
       return call('ZADD', K.waiting, now, job.ref)
     end
   end
-  take_turn(job, fields)
+  places.take_turn(job, fields)
 end
 
 -- A record that somebody removed, made anew from what else is known of a job of ours. Its count stands.
-local function revive(job, message, priority, fields)
+function places.revive(job, message, priority, fields)
   local has = { status = 'pending', createdAt = now_iso, messageId = message or nil }
   if priority ~= 10 then
     has.priority = priority
   end
-  if is_exclusive(fields) then
+  if places.is_exclusive(fields) then
     has.overlap = '1'
   end
   for field, value in pairs(has) do
@@ -254,18 +248,18 @@ local function revive(job, message, priority, fields)
 end
 
 -- The next in line gets its turn. Cancelled ones have stayed in the line and are dropped here.
-local function advance(id)
+function places.advance(id)
   local line = K.overlap .. ':' .. id
   for _ = 1, 100 do
     local ref = call('LINDEX', line, 0)
     if not ref then
       return
     end
-    local job = read_job(ref)
-    if startable(job.status) and not job.message then
+    local job = core.read_job(ref)
+    if core.startable(job.status) and not job.message then
       call('ZREM', K.waiting, ref)
-      return take_turn(job)
-    elseif unfinished(job.status) then
+      return places.take_turn(job)
+    elseif core.unfinished(job.status) then
       return
     end
     call('ZREM', K.waiting, ref)
@@ -274,51 +268,51 @@ local function advance(id)
   local ref = call('LINDEX', line, 0)
   if ref then
     -- Go on from here at the next look.
-    park(job_named(parts_of(ref)), now)
+    places.park(core.job_named(core.parts_of(ref)), now)
   end
 end
 
 -- Out of the line of its job id. cool: ms until the next may start, after a run.
-function leave_line(job, cool)
+function places.leave_line(job, cool)
   local line = K.overlap .. ':' .. job.id
   if cool > 0 then
     call('SET', K.cool .. ':' .. job.id, now + cool, 'PX', cool)
   end
   if call('LINDEX', line, 0) == job.ref then
     call('LPOP', line)
-    advance(job.id)
+    places.advance(job.id)
   else
     call('LREM', line, 1, job.ref)
   end
 end
 
-function unlock(job)
+function places.unlock(job)
   local lock = K.lock .. ':' .. job.id
   if call('GET', lock) == job.dispatch then
     call('DEL', lock)
   end
 end
 
-local function end_wait(job)
-  if startable(job.status) and not job.message then
+function places.end_wait(job)
+  if core.startable(job.status) and not job.message then
     if job.has.overlap then
-      line_up(job)
+      places.line_up(job)
     else
-      make_ready(job)
+      places.make_ready(job)
     end
-  elseif not unfinished(job.status) and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
-    advance(job.id)
+  elseif not core.unfinished(job.status) and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
+    places.advance(job.id)
   end
 end
 
 -- What is due becomes ready, in order. Whether there is more than was looked at.
-local function promote(limit)
+function places.promote(limit)
   local due = {}
   for _, kind in ipairs({ K.scheduled, K.delayed }) do
     local found = call('ZRANGEBYSCORE', kind, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
     local refs = {}
     for at = 1, #found, 2 do
-      local job = attempt(read_job, found[at])
+      local job = places.attempt(core.read_job, found[at])
       if job then
         job.at, job.order = tonumber(found[at + 1]), tonumber(job.has.order) or 0
         due[#due + 1] = job
@@ -336,23 +330,23 @@ local function promote(limit)
     return a.order < b.order or a.order == b.order and a.ref < b.ref
   end)
   for _, job in ipairs(due) do
-    attempt(end_wait, job)
+    places.attempt(places.end_wait, job)
   end
   return #due >= limit
 end
 
 -- The code of a run has ended, or nobody knows better: lease, lock and place are free. Harmless when repeated.
-local function release(job, cool)
+function places.release(job, cool)
   if call('ZREM', K.leases, job.ref) == 0 then
     return
   end
-  unlock(job)
+  places.unlock(job)
   if job.has.overlap then
-    leave_line(job, cool)
+    places.leave_line(job, cool)
   end
   if job.status == 'scheduled_for_retry' then
-    park(job, max(tonumber(job.has.due) or now, now))
-  elseif not unfinished(job.status) then
-    close_entry(job)
+    places.park(job, max(tonumber(job.has.due) or now, now))
+  elseif not core.unfinished(job.status) then
+    places.close_entry(job)
   end
 end

@@ -31,7 +31,7 @@ local function ref_of(id)
 end
 
 local function record(ref)
-  local job = ref and read_job(ref)
+  local job = ref and core.read_job(ref)
   if not job or not job.status then
     return ''
   end
@@ -40,10 +40,11 @@ local function record(ref)
     flat[#flat + 1] = field
     flat[#flat + 1] = value
   end
-  return { job.id, job.dispatch, flat, kept(job) or entry_of(job) or '', call('GET', K.result .. job.tail) or '' }
+  local entry = places.kept(job) or places.entry_of(job) or ''
+  return { job.id, job.dispatch, flat, entry, call('GET', K.result .. job.tail) or '' }
 end
 
-return conclude(function()
+return core.conclude(function()
   local answers = {}
   for at = 9, #ARGV do
     answers[#answers + 1] = record(ARGV[8] == 'refs' and ARGV[at] or ref_of(ARGV[at]))

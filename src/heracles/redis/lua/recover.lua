@@ -11,13 +11,13 @@
 
 local consumer, session, priority = ARGV[8], ARGV[9], tonumber(ARGV[10])
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local known, found = {}, {}
   for at = 13, #ARGV do
     known[ARGV[at]] = true
   end
-  local stream = stream_of(priority)
+  local stream = core.stream_of(priority)
   local pending = redis.pcall('XPENDING', stream, group, ARGV[11], '+', ARGV[12], consumer)
   if pending.err then
     return { '', found }
@@ -25,17 +25,17 @@ return conclude(function()
   for _, item in ipairs(pending) do
     local entry = call('XRANGE', stream, item[1], item[1])[1]
     local fields = entry and entry[2]
-    local id, dispatch = fields and field_of(fields, 'jobId'), fields and field_of(fields, 'dispatchId')
+    local id, dispatch = fields and places.field_of(fields, 'jobId'), fields and places.field_of(fields, 'dispatchId')
     if id and dispatch and not find(dispatch, ':', 1, true) and not known[dispatch .. ':' .. id] then
-      local job = job_of(id, dispatch)
+      local job = core.job_of(id, dispatch)
       local has = job.has
       if has.session == session and job.message == item[1] then
         if job.status == 'running' then
           found[#found + 1] = { priority, item[1], fields, job.token, job.retries, job.deliveries, has.createdAt or '',
             has.error or '', has.unknownSince or '', has.startedAt or '' }
-        elseif not unfinished(job.status) then
+        elseif not core.unfinished(job.status) then
           -- It has ended before the worker learnt of it, so no code of it runs.
-          release(job, 0)
+          places.release(job, 0)
         end
       end
     end

@@ -22,11 +22,11 @@ local function renew(job, token)
   return job.status == 'cancelled' and 'c' or 'h'
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local answers = {}
   for at = 8, #ARGV, STRIDE do
-    answers[#answers + 1] = renew(job_of(ARGV[at], ARGV[at + 1]), tonumber(ARGV[at + 2]))
+    answers[#answers + 1] = renew(core.job_of(ARGV[at], ARGV[at + 1]), tonumber(ARGV[at + 2]))
   end
   return table.concat(answers)
 end)

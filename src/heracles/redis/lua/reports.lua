@@ -1,16 +1,18 @@
 -- Third in exchange.lua: what a worker's report does to a job.
 
-local function set(fields, name, value)
+local reports = {}
+
+function reports.set(fields, name, value)
   fields[#fields + 1] = name
   fields[#fields + 1] = value
 end
 
 -- A text in the hash when it is short, beside it when it is long.
-local function set_text(job, fields, name, text, ttl)
+function reports.set_text(job, fields, name, text, ttl)
   if text == '' then
     return
   elseif #text <= LONGEST_IN_HASH then
-    set(fields, name, text)
+    reports.set(fields, name, text)
   elseif ttl then
     call('SET', K.result .. job.tail, text, 'EX', ttl)
   else
@@ -18,7 +20,7 @@ local function set_text(job, fields, name, text, ttl)
   end
 end
 
-local function forget(job, ...)
+function reports.forget(job, ...)
   for _, field in ipairs({ ... }) do
     if job.has[field] then
       call('HDEL', job.key, ...)
@@ -28,120 +30,127 @@ local function forget(job, ...)
 end
 
 -- The run has ended: its lease, lock and place are free.
-local function end_run(job, report)
+function reports.end_run(job, report)
   unleased[#unleased + 1] = job.ref
   if job.has.overlap then
-    unlock(job)
-    leave_line(job, report.overlap_delay)
+    places.unlock(job)
+    places.leave_line(job, report.overlap_delay)
   end
 end
 
 local kinds = {}
 
 function kinds.completed(job, report)
-  local fields = { 'deliveries', '0', 'name', report.name }
-  forget(job, 'error', 'traceback', 'unknownSince', 'due')
-  if job.retries > 0 then
+  if job.retries > 0 or job.has.unknownSince then
+    call('HDEL', job.key, 'error', 'traceback', 'unknownSince', 'due')
     call('DEL', K.result .. job.tail)
   end
-  set_text(job, fields, 'result', report.result, report.ttl)
-  finish(job, 'completed', fields, report.ttl)
-  close_entry(job)
-  end_run(job, report)
+  local result = report.result
+  if #result > LONGEST_IN_HASH then
+    call('SET', K.result .. job.tail, result, 'EX', report.ttl)
+    result = ''
+  end
+  if result == '' then
+    places.finish(job, 'completed', report.ttl, nil, 'deliveries', '0', 'name', report.name)
+  else
+    places.finish(job, 'completed', report.ttl, nil, 'deliveries', '0', 'name', report.name, 'result', result)
+  end
+  places.close_entry(job)
+  reports.end_run(job, report)
 end
 
 function kinds.failed(job, report)
   local fields = { 'deliveries', '0', 'name', report.name, 'error', report.error }
-  local entry = entry_of(job)
+  local entry = places.entry_of(job)
   if entry then
-    keep(job, entry, report.ttl)
+    places.keep(job, entry, report.ttl)
   end
-  forget(job, 'traceback', 'unknownSince', 'due')
+  reports.forget(job, 'traceback', 'unknownSince', 'due')
   call('DEL', K.result .. job.tail)
-  set_text(job, fields, 'traceback', report.traceback, report.ttl)
+  reports.set_text(job, fields, 'traceback', report.traceback, report.ttl)
   if report.still_running then
-    set(fields, 'overlapDelay', report.overlap_delay)
+    reports.set(fields, 'overlapDelay', report.overlap_delay)
   end
-  finish(job, 'failed', fields, report.ttl, report.error)
+  places.finish(job, 'failed', report.ttl, report.error, unpack(fields))
   if report.pause then
     call('HSET', K.meta, 'paused', '1')
   end
   if report.still_running then
     call('EXPIRE', job.key, max(report.ttl, 2 * floor(lease / 1000) + 60))
   else
-    close_entry(job)
-    end_run(job, report)
+    places.close_entry(job)
+    reports.end_run(job, report)
   end
 end
 
 function kinds.retry(job, report)
-  local entry = leave_stream(job)
+  local entry = places.leave_stream(job)
   if not entry then
     return kinds.failed(job, report)
   end
-  keep(job, entry)
+  places.keep(job, entry)
   local due = now + report.delay
-  local fields = { 'retries', job.retries + 1, 'deliveries', '0', 'scheduledFor', iso(due), 'due', due,
+  local fields = { 'retries', job.retries + 1, 'deliveries', '0', 'scheduledFor', core.iso(due), 'due', due,
     'name', report.name, 'error', report.error }
-  forget(job, 'traceback', 'unknownSince')
+  reports.forget(job, 'traceback', 'unknownSince')
   call('DEL', K.result .. job.tail)
-  set_text(job, fields, 'traceback', report.traceback)
+  reports.set_text(job, fields, 'traceback', report.traceback)
   if report.still_running then
-    set(fields, 'overlapDelay', report.overlap_delay)
+    reports.set(fields, 'overlapDelay', report.overlap_delay)
   end
-  become(job, 'scheduled_for_retry', fields, report.error)
+  core.become(job, 'scheduled_for_retry', report.error, unpack(fields))
   if not report.still_running then
-    end_run(job, report)
-    park(job, due)
+    reports.end_run(job, report)
+    places.park(job, due)
   end
 end
 
 -- Queues as of now; in the line of its job id it stays where it is.
 function kinds.returned(job)
-  local entry = leave_stream(job)
+  local entry = places.leave_stream(job)
   if not entry then
-    return fail(job, GONE)
+    return places.fail(job, GONE)
   end
   unleased[#unleased + 1] = job.ref
-  unlock(job)
-  become(job, 'pending', { 'deliveries', max(job.deliveries - 1, 0) })
-  make_ready(job, entry)
+  places.unlock(job)
+  core.become(job, 'pending', nil, 'deliveries', max(job.deliveries - 1, 0))
+  places.make_ready(job, entry)
 end
 
 -- Its entry stays where it is and is the first of its priority to be started again.
 function kinds.unstarted(job)
   unleased[#unleased + 1] = job.ref
-  unlock(job)
-  become(job, 'pending', { 'deliveries', max(job.deliveries - 1, 0) })
-  call('ZADD', K.returned, 0, place_of(job.priority, job.message))
+  places.unlock(job)
+  core.become(job, 'pending', nil, 'deliveries', max(job.deliveries - 1, 0))
+  call('ZADD', K.returned, 0, core.place_of(job.priority, job.message))
   wakes = true
 end
 
 function kinds.unknown(job, report)
-  local entry = leave_stream(job)
+  local entry = places.leave_stream(job)
   if not entry then
-    return fail(job, GONE)
+    return places.fail(job, GONE)
   end
-  keep(job, entry)
+  places.keep(job, entry)
   unleased[#unleased + 1] = job.ref
-  unlock(job)
-  become(job, 'pending', { 'deliveries', '0', 'unknownSince', job.has.unknownSince or now })
-  park(job, now + report.delay)
+  places.unlock(job)
+  core.become(job, 'pending', nil, 'deliveries', '0', 'unknownSince', job.has.unknownSince or now)
+  places.park(job, now + report.delay)
 end
 
 function kinds.released(job, report)
   if job.status ~= 'scheduled_for_retry' then
     call('EXPIRE', job.key, report.ttl)
   end
-  release(job, report.overlap_delay)
+  places.release(job, report.overlap_delay)
 end
 
 -- The status that a report leaves behind: found under the same token, it has been applied before.
 local LEAVES = { completed = 'completed', failed = 'failed', retry = 'scheduled_for_retry', returned = 'pending',
   unstarted = 'pending', unknown = 'pending' }
 
-local function lose(job, token)
-  if job.status and tonumber(job.has.lost) == token and unfinished(job.status) then
+function reports.lose(job, token)
+  if job.status and tonumber(job.has.lost) == token and core.unfinished(job.status) then
     -- Its worker lives after all.
     call('HSET', job.key, 'deliveries', max(job.deliveries - 1, 0))
     call('HDEL', job.key, 'lost')
@@ -150,8 +159,8 @@ local function lose(job, token)
 end
 
 -- at: where the report begins in ARGV, as exchange.lua describes it.
-local function apply(at)
-  local job = job_of(ARGV[at], ARGV[at + 1])
+function reports.apply(at)
+  local job = core.job_of(ARGV[at], ARGV[at + 1])
   local token, kind = tonumber(ARGV[at + 2]), ARGV[at + 3]
   local report = {
     name = ARGV[at + 4], result = ARGV[at + 5], error = ARGV[at + 6], traceback = ARGV[at + 7],
@@ -159,7 +168,7 @@ local function apply(at)
     still_running = ARGV[at + 11] == '1', pause = ARGV[at + 12] == '1',
   }
   if not job.status or job.token ~= token then
-    return lose(job, token)
+    return reports.lose(job, token)
   elseif job.status == 'cancelled' then
     if not report.still_running then
       kinds.released(job, report)

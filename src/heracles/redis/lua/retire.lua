@@ -4,12 +4,12 @@
 -- ARGV[8] consumer
 -- returns 1
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local priorities = call('ZRANGE', K.priorities, 0, -1)
   priorities[#priorities + 1] = '10'
   for _, priority in ipairs(priorities) do
-    local stream = stream_of(tonumber(priority))
+    local stream = core.stream_of(tonumber(priority))
     local pending = redis.pcall('XPENDING', stream, group, '-', '+', 1, ARGV[8])
     -- Deleting a consumer drops its pending entries.
     if not pending.err and #pending == 0 then

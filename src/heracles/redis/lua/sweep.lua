@@ -16,11 +16,12 @@ local function is_to_go(job)
   elseif what == 'all' then
     return (job.has.createdAt or '') <= before
   end
-  return not unfinished(job.status) and (job.has.completedAt or '') < before and not call('ZSCORE', K.leases, job.ref)
+  local has_ended = not core.unfinished(job.status) and not call('ZSCORE', K.leases, job.ref)
+  return has_ended and (job.has.completedAt or '') < before
 end
 
 local function remove(job)
-  call('UNLINK', job.key, payload_of(job), K.result .. job.tail)
+  call('UNLINK', job.key, places.payload_of(job), K.result .. job.tail)
   local by_dispatch = K.dispatch .. ':' .. job.dispatch
   if call('GET', by_dispatch) == job.id then
     call('DEL', by_dispatch)
@@ -31,19 +32,19 @@ local function remove(job)
   end
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local records, entries = 0, 0
   for at = 12, #ARGV do
-    local job = read_job(ARGV[at])
+    local job = core.read_job(ARGV[at])
     if is_to_go(job) then
       records = records + 1
       local has_entry = not keeps_entries and job.message
       if has_entry and only_counts then
-        entries = entries + (entry_of(job) and 1 or 0)
+        entries = entries + (places.entry_of(job) and 1 or 0)
       elseif has_entry then
-        call('XACK', stream_of(job.priority), group, job.message)
-        entries = entries + call('XDEL', stream_of(job.priority), job.message)
+        call('XACK', core.stream_of(job.priority), group, job.message)
+        entries = entries + call('XDEL', core.stream_of(job.priority), job.message)
       end
       if not only_counts then
         remove(job)

@@ -9,7 +9,7 @@
 
 local STEP = 200
 local priority, before, most = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local list = ended_of(priority)
+local list = core.ended_of(priority)
 
 -- How many in front of the list are too old: it is in the order of time.
 local function count_old(length)
@@ -26,8 +26,8 @@ local function count_old(length)
   return low
 end
 
-return conclude(function()
-  allow_when_full()
+return core.conclude(function()
+  core.allow_when_full()
   local length = call('LLEN', list)
   local count = max(count_old(length), most < 0 and 0 or length - most)
   if ARGV[11] == '1' or count == 0 then
@@ -37,5 +37,5 @@ return conclude(function()
   for _, item in ipairs(call('LPOP', list, min(count, STEP))) do
     messages[#messages + 1] = match(item, '^[^:]+')
   end
-  return { call('XDEL', stream_of(priority), unpack(messages)), count > STEP and '1' or '' }
+  return { call('XDEL', core.stream_of(priority), unpack(messages)), count > STEP and '1' or '' }
 end)

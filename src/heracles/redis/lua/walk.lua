@@ -10,19 +10,20 @@
 local STEP = 200
 local priority = tonumber(ARGV[8])
 
-return conclude(function()
+return core.conclude(function()
   local is_forward = ARGV[10] ~= '-'
-  local entries = call(is_forward and 'XRANGE' or 'XREVRANGE', stream_of(priority), ARGV[9], ARGV[10], 'COUNT', STEP)
+  local command = is_forward and 'XRANGE' or 'XREVRANGE'
+  local entries = call(command, core.stream_of(priority), ARGV[9], ARGV[10], 'COUNT', STEP)
   local jobs, foreign = {}, {}
   for _, entry in ipairs(entries) do
     local fields = entry[2]
-    local id, dispatch = field_of(fields, 'jobId'), field_of(fields, 'dispatchId')
-    local kind = field_of(fields, 'type') or 'job:process'
+    local id, dispatch = places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId')
+    local kind = places.field_of(fields, 'type') or 'job:process'
     if id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true) and kind == 'job:process' then
-      local job = job_of(id, dispatch)
+      local job = core.job_of(id, dispatch)
       if not job.status or job.has.jobId and not job.has.adopted then
         foreign[#foreign + 1] = { priority, entry[1], fields }
-      elseif unfinished(job.status) and job.message == entry[1] then
+      elseif core.unfinished(job.status) and job.message == entry[1] then
         jobs[#jobs + 1] = { job.has.createdAt or '', job.ref, job.status }
       end
     end

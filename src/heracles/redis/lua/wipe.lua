@@ -7,7 +7,7 @@
 local KINDS = { 'scheduled', 'delayed', 'waiting', 'leases', 'returned', 'foreign', 'priorities', 'wake' }
 local STATUSES = { 'pending', 'running', 'scheduled_for_retry', 'completed', 'failed', 'cancelled' }
 
-return conclude(function()
+return core.conclude(function()
   local entries, keys = 0, {}
   for _, kind in ipairs(KINDS) do
     keys[#keys + 1] = K[kind]
@@ -16,10 +16,10 @@ return conclude(function()
     keys[#keys + 1] = K.finished .. ':' .. status
   end
   for priority = 0, 100 do
-    local length = redis.pcall('XLEN', stream_of(priority))
+    local length = redis.pcall('XLEN', core.stream_of(priority))
     entries = entries + (type(length) == 'number' and length or 0)
-    keys[#keys + 1] = stream_of(priority)
-    keys[#keys + 1] = ended_of(priority)
+    keys[#keys + 1] = core.stream_of(priority)
+    keys[#keys + 1] = core.ended_of(priority)
   end
   if ARGV[8] ~= '1' then
     call('UNLINK', unpack(keys))
