@@ -10,6 +10,8 @@ from heracles.sqlite import SqliteTransport
 from tests.sqlite.values import envelope, report, session
 
 NOBODY = 65534
+#: How long a worker waits before it looks by itself: longer than any test that counts on being woken.
+LOOK_MS = 60_000
 
 
 def say(*words: object) -> None:
@@ -24,6 +26,13 @@ async def dispatch(path: str, count: str) -> None:
         say(stored.dispatch_id)
 
 
+async def delay(path: str, delay_ms: str) -> None:
+    """Dispatch one job for later, then end; say its dispatch id."""
+    transport = SqliteTransport(path)
+    (stored,) = await transport.enqueue("q", [envelope(delay_ms=int(delay_ms))])
+    say(stored.dispatch_id)
+
+
 async def work(path: str, slots: str) -> None:
     """Run every job at once, until killed; say the dispatch id of each before its end is reported."""
     transport = SqliteTransport(path)
@@ -35,7 +44,7 @@ async def work(path: str, slots: str) -> None:
         for delivery in answer.started:
             say(delivery.envelope.dispatch_id)
         if not answer.started and answer.next_due_ms != 0:
-            await listener.wait(1000)
+            await listener.wait(min(answer.next_due_ms or LOOK_MS, LOOK_MS))
         answer = await transport.exchange("q", me, [report(each) for each in answer.started], int(slots))
 
 
@@ -87,7 +96,7 @@ async def leave(path: str) -> None:
 
 
 VERBS: Mapping[str, Callable[..., Awaitable[None]]] = {
-    verb.__name__: verb for verb in (dispatch, work, hold, watch, unprivileged, use, leave)
+    verb.__name__: verb for verb in (dispatch, delay, work, hold, watch, unprivileged, use, leave)
 }
 
 if __name__ == "__main__":

@@ -78,11 +78,13 @@ async def test_a_call_given_up_during_a_lock_is_not_stored(path: Path, sqlite: S
     assert (await sqlite.overview("q")).counts[JobStatus.PENDING] == 0
 
 
-async def test_two_writers_of_one_process_take_turns(make_sqlite: MakeSqlite) -> None:
-    # Another durability is another connection, and so another writer.
+async def test_transports_of_one_process_share_its_connections(make_sqlite: MakeSqlite) -> None:
+    before = threading.active_count()
     durable, fast = make_sqlite(), make_sqlite(durability="memory")
     await asyncio.gather(*[each.enqueue("q", [envelope()]) for each in (durable, fast) * 100])
     assert (await fast.overview("q")).counts[JobStatus.PENDING] == 200
+    # One that writes, one that reads.
+    assert threading.active_count() <= before + 2
 
 
 async def test_a_refused_call_fails_alone(sqlite: SqliteTransport) -> None:

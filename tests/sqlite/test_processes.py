@@ -74,7 +74,6 @@ async def test_a_dispatch_wakes_an_idle_process(sqlite: SqliteTransport, start_c
     assert await _said(worker) == "ready"
     for _ in range(20):
         (stored,) = await sqlite.enqueue("q", [envelope()])
-        # It looks once a second by itself: 20 jobs in a row come sooner only if it is woken.
         assert await asyncio.wait_for(_said(worker), 15) == stored.dispatch_id
 
 
@@ -88,6 +87,16 @@ async def test_what_becomes_due_wakes_an_idle_process(sqlite: SqliteTransport, s
     assert record.started_at_ms is not None
     assert record.scheduled_for_ms is not None
     assert 0 <= record.started_at_ms - record.scheduled_for_ms < 1000
+
+
+async def test_what_becomes_due_starts_though_its_producer_has_ended(
+    sqlite: SqliteTransport, start_child: StartChild
+) -> None:
+    worker = start_child("work", 1)
+    assert await _said(worker) == "ready"
+    for _ in range(3):
+        (dispatch_id,) = (await asyncio.to_thread(start_child("delay", 700).communicate))[0].split()
+        assert await asyncio.wait_for(_said(worker), 15) == dispatch_id
 
 
 async def test_a_process_is_told_that_its_job_was_cancelled(sqlite: SqliteTransport, start_child: StartChild) -> None:

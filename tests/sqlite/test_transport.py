@@ -2,15 +2,17 @@
 
 # ruff: noqa: ASYNC240 - what a test does to its files may block its loop
 
+import asyncio
+import errno
 import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from heracles.errors import OptionError
-from heracles.model import CleanupRules, JobStatus, ReportKind
-from heracles.sqlite import SqliteTransport
+from heracles.errors import OptionError, TransportUnavailableError
+from heracles.model import CleanupRules, ReportKind, Storing
+from heracles.sqlite import SqliteTransport, database
 from heracles.sqlite.database import APPLICATION_ID, SCHEMA_VERSION
 from heracles.units import now_ms
 from tests.sqlite.conftest import MakeSqlite
@@ -169,21 +171,64 @@ async def test_what_became_due_before_a_dispatch_starts_before_it(make_sqlite: M
     assert [each.envelope.dispatch_id for each in started] == ["soon", "at-once", "later"]
 
 
-async def test_numbers_agree_with_the_rows_after_much(sqlite: SqliteTransport, path: Path) -> None:
+# ---- what survives a loss of power
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The file descriptors that were synced."""
+    synced: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        os.fsync(descriptor)
+        synced.append(descriptor)
+
+    monkeypatch.setattr(database, "_sync", sync)
+    return synced
+
+
+@pytest.mark.parametrize(
+    ("durability", "dispatches", "reports"), [(None, True, False), ("fsync", True, True), ("memory", False, False)]
+)
+async def test_what_has_to_survive_is_synced_before_the_answer(
+    make_sqlite: MakeSqlite, syncs: list[int], durability: str | None, dispatches: bool, reports: bool
+) -> None:
+    sqlite = make_sqlite(durability=durability)
+    await sqlite.open()
     me = session()
-    kinds = [kind for kind in ReportKind if kind is not ReportKind.RELEASED]
-    for round in range(20):
-        await sqlite.enqueue("q", [envelope(job_id=f"j-{n % 3}", no_overlap=n % 2 == 0) for n in range(10)])
-        started = (await sqlite.exchange("q", me, [], 7)).started
-        reports = [
-            report(each, kinds[(round + n) % len(kinds)], still_running=n % 3 == 0) for n, each in enumerate(started)
-        ]
-        await sqlite.cancel("q", [each.envelope.dispatch_id for each in started[:2]])
-        await sqlite.exchange("q", me, reports, round % 3)
-    counts = {status.value: count for status, count in (await sqlite.overview("q")).counts.items() if count}
-    connection = sqlite3.connect(path)
-    assert dict(connection.execute("SELECT status, COUNT(*) FROM jobs GROUP BY status")) == counts
-    finished = connection.execute("SELECT COUNT(*) FROM entries WHERE finished_ms IS NOT NULL").fetchone()
-    assert connection.execute("SELECT SUM(finished) FROM streams").fetchone() == finished
-    connection.close()
-    assert counts[JobStatus.CANCELLED.value] > 0
+    assert syncs == []
+    await sqlite.enqueue("q", [envelope() for _ in range(100)])
+    assert bool(syncs) is dispatches
+    syncs.clear()
+    (started,) = (await sqlite.exchange("q", me, [], 1)).started
+    await sqlite.exchange("q", me, [report(started)], 0)
+    await sqlite.beat(me, ["q"], "running", [])
+    assert bool(syncs) is reports
+    syncs.clear()
+    await sqlite.gate("q", paused=True)
+    assert bool(syncs) is dispatches
+    await sqlite.page("q", None, 10)
+
+
+async def test_calls_at_once_share_a_sync(sqlite: SqliteTransport, syncs: list[int]) -> None:
+    await sqlite.open()
+    await asyncio.gather(*[sqlite.enqueue("q", [envelope()]) for _ in range(100)])
+    assert 1 <= len(syncs) < 50
+
+
+async def test_a_sync_that_fails_is_said_to_those_who_count_on_it(
+    sqlite: SqliteTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sqlite.enqueue("q", [envelope()])
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "_sync", fail)
+        unsynced = envelope()
+        with pytest.raises(TransportUnavailableError, match="could not be written to the disk: Input/output error"):
+            await sqlite.enqueue("q", [unsynced])
+        assert len((await sqlite.exchange("q", session(), [], 1)).started) == 1
+    (again,) = await sqlite.enqueue("q", [unsynced])
+    assert again.storing is Storing.EXISTING

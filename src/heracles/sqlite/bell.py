@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -150,10 +151,12 @@ class SocketBell:
                 inbox.close()
                 return
             try:
-                message = msgspec.json.decode(body, type=Message)
-            except msgspec.DecodeError:
-                continue
-            self._receive(message)
+                self._receive(msgspec.json.decode(body, type=Message))
+            except msgspec.DecodeError as error:
+                logger.debug("a message that was none: %s", error)
+            except Exception:
+                # A hint may be missed, those after it may not.
+                logger.exception("at a message of another process")
 
     def _hang_up(self) -> None:
         """End the thread that receives; it closes its socket."""
@@ -192,7 +195,7 @@ class SocketBell:
             self._outbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._outbox.setblocking(False)
         try:
-            self._outbox.sendto(body, str(self._folder / name))
+            self._outbox.sendto(body, f"{self._folder}/{name}")
         except BlockingIOError:
             # Its socket is full of hints that it has not read yet.
             return True
@@ -206,7 +209,7 @@ class SocketBell:
 
     def _listing(self) -> dict[str, list[str]]:
         try:
-            changed_at = self._folder.stat().st_mtime_ns
+            changed_at = os.stat(self._folder).st_mtime_ns
             if changed_at != self._listed_at:
                 self._listed = _list(self._folder)
                 fresh = time.time_ns() - changed_at < _LISTING_S * 1e9
@@ -223,6 +226,7 @@ class SocketBell:
         self._remove(name)
 
 
+@lru_cache(1000)
 def _wish(kind: str, queue: str) -> str:
     """The first part of a link's name: short, as paths of sockets are limited to about 100 bytes."""
     return kind + hashlib.blake2s(queue.encode(), digest_size=5).hexdigest()

@@ -71,8 +71,7 @@ def preview(turn: Turn, rules: CleanupRules) -> Swept:
 
 
 def _preview_everything(turn: Turn) -> Swept:
-    counted = turn.row("count_records")
-    records, unfinished = counted or (0, 0)
+    records, unfinished = _count(turn, "count_records"), turn.unfinished
     finished_entries = sum(finished for _, finished in turn.rows("finished_entries"))
     return Swept(records=records, entries=finished_entries + unfinished, cancelled=unfinished)
 

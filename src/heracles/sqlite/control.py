@@ -1,23 +1,21 @@
 """What acts on a queue from outside: its gates, and cancelling."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from heracles.model import Gates, JobStatus
 from heracles.sqlite.ending import cancel
+from heracles.sqlite.pairs import paired_dispatch
 from heracles.sqlite.removal import settle_finished, trim_finished
 from heracles.sqlite.rows import JobRow
 from heracles.sqlite.turn import Turn
 
 #: Jobs that one transaction cancels; the caller goes on with the next lot.
 CANCELLED_AT_ONCE = 250
-_WAITING = (JobStatus.PENDING, JobStatus.SCHEDULED_FOR_RETRY)
 
 
 class Lot(NamedTuple):
-    """Jobs of one status with ids in a range."""
+    """Unfinished jobs with ids in a range."""
 
-    status: JobStatus
     after: int
     until: int
 
@@ -48,10 +46,14 @@ def _cancel_dispatch(turn: Turn, job: JobRow) -> bool:
 
 
 def _cancel_dispatches(turn: Turn, job_id: str) -> bool:
-    latest = turn.row("latest_of_job", job_id=job_id)
+    latest = turn.row("latest_of_job", job_id=job_id, pair=paired_dispatch(job_id))
     if latest is None:
         return False
     cancelled = JobStatus(latest[1]) is JobStatus.CANCELLED
+    pair = turn.job(paired_dispatch(job_id))
+    if pair is not None and pair.job_id == job_id and not pair.is_final:
+        cancel(turn, pair)
+        cancelled = True
     after = 0
     while rows := turn.rows("open_of_job", job_id=job_id, after=after, limit=CANCELLED_AT_ONCE):
         for row in rows:
@@ -68,24 +70,17 @@ def last_id(turn: Turn) -> int:
 
 def cancel_some(turn: Turn, lot: Lot, *, running: bool, trim: bool) -> tuple[int, Lot | None]:
     """Cancel one lot of waiting jobs, with ``running`` of unfinished ones: how many, and the next lot."""
-    rows = turn.rows("open_jobs", status=lot.status.value, after=lot.after, until=lot.until, limit=CANCELLED_AT_ONCE)
-    cancelled = sum(_cancel_waiting(turn, id, running=running) for (id,) in rows)
+    ids = [id for (id,) in turn.rows("unfinished_jobs", after=lot.after, until=lot.until, limit=CANCELLED_AT_ONCE)]
+    jobs = [JobRow(*row) for row in turn.rows_of("jobs_by_id", ids)]
+    cancelled = sum(_cancel_waiting(turn, job, running=running) for job in jobs)
     (trim_finished if trim else settle_finished)(turn)
-    return cancelled, lot._replace(after=rows[-1][0]) if len(rows) == CANCELLED_AT_ONCE else None
+    return cancelled, lot._replace(after=ids[-1]) if len(ids) == CANCELLED_AT_ONCE else None
 
 
-def _cancel_waiting(turn: Turn, id: int, *, running: bool) -> bool:
-    # Read one by one: cancelling the first in a line changes the next.
-    found = turn.row("job_by_id", id=id)
-    if found is None:
-        return False
-    job = JobRow(*found)
-    if job.is_final or (job.status == JobStatus.RUNNING and not running):
+def _cancel_waiting(turn: Turn, read: JobRow, *, running: bool) -> bool:
+    # Cancelling the first in a line has changed the next.
+    job = read if read.line is None else turn.job_by_id(read.id)
+    if job is None or job.is_final or (job.status == JobStatus.RUNNING and not running):
         return False
     cancel(turn, job)
     return True
-
-
-def clearable(running: bool) -> Sequence[JobStatus]:
-    """The statuses that ``clear`` looks through, in order."""
-    return (*_WAITING, JobStatus.RUNNING) if running else _WAITING

@@ -23,6 +23,8 @@ OLDEST_SQLITE = (3, 35, 0)
 _CHECKED_BYTES = 32 << 20
 #: No SQLite database is smaller, unless it is empty.
 _SMALLEST_BYTES = 512
+#: Writes what a file holds to the disk; its times may wait, where the system can tell them apart.
+_sync = getattr(os, "fdatasync", os.fsync)
 #: How long an empty file is taken for one that another process is about to fill.
 _CREATION_S = 0.5
 
@@ -34,9 +36,8 @@ class FileReplacedError(Exception):
 class Database:
     """A connection, and the file that it stands for."""
 
-    def __init__(self, path: str, *, sync_every_commit: bool, check: bool) -> None:
+    def __init__(self, path: str, *, check: bool) -> None:
         self.path = path
-        self._sync_every_commit = sync_every_commit
         self._check = check
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise TransportError(f"SQLite {sqlite3.sqlite_version} is too old: Heracles needs 3.35 or later")
@@ -54,6 +55,7 @@ class Database:
         if not self.is_current():
             self.connection.close()
             raise FileReplacedError(path)
+        self._log = None if self.is_memory else os.open(_beside(path)[0], os.O_RDWR)
 
     def _connect(self) -> sqlite3.Connection:
         # No time-out: whoever uses the connection waits in steps, so that it can stop in between.
@@ -71,7 +73,7 @@ class Database:
         version = _version(connection, self.path)
         if not self.is_memory:
             self._use_wal(connection)
-        connection.execute(SQL["sync_every_commit" if self._sync_every_commit else "sync_at_checkpoints"])
+        connection.execute(SQL["sync_at_checkpoints"])
         connection.execute(SQL["bound_log"])
         connection.execute(SQL["temporary_in_memory"])
         if version < SCHEMA_VERSION:
@@ -93,6 +95,14 @@ class Database:
         """Whether closing it loses it."""
         return self.path == MEMORY
 
+    def sync(self) -> None:
+        """Wait until all that was committed is on disk.
+
+        SQLite would do so within the commit, with the write lock held and before anybody can be woken.
+        """
+        if self._log is not None:
+            _sync(self._log)
+
     def is_current(self) -> bool:
         """Whether the paths still lead to the files that were opened."""
         return self.is_memory or all(
@@ -102,6 +112,9 @@ class Database:
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""
         self.connection.close()
+        log, self._log = self._log, None
+        if log is not None:
+            os.close(log)
 
     def discard_log(self) -> None:
         """Once the file was replaced: its log would be taken for that of the file in its place."""
@@ -168,8 +181,10 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
     Raises:
         TransportError: it belongs to another program, or to a later version of this one.
     """
-    application, version = _value(connection, "application_id"), _value(connection, "schema_version")
-    if application == 0 and version == 0 and _value(connection, "table_count") == 0:
+    # In this order: another process may fill the file in between, and what is read last says so.
+    tables, version = _value(connection, "table_count"), _value(connection, "schema_version")
+    application = _value(connection, "application_id")
+    if application == 0 and version == 0 and tables == 0:
         return 0
     if application != APPLICATION_ID:
         raise TransportError(

@@ -20,20 +20,27 @@ class Ending(Value, frozen=True, kw_only=True):
 def finish(turn: Turn, job: JobRow, ending: Ending, *, still_running: bool = False) -> None:
     """Give a job its final status; while its code still runs, its lease and its place in its line stay."""
     ttl_s = ending.status_ttl_s or job.status_ttl_s or turn.settings.status_ttl_s
-    after = job if still_running else job._replace(state=int(State.ENDED), lease_ms=None, line=None)
-    turn.write(
-        "finish_job",
-        **after._asdict()
-        | {
-            "status": ending.status.value,
-            "expires_ms": turn.now_ms + ttl_s * 1000,
-            "error": ending.error,
-            "traceback": ending.traceback,
-            "result": ending.result,
-        },
+    # In the order of the statement ``finish_jobs``.
+    turn.finish(
+        job.id,
+        job.priority,
+        (
+            ending.status.value,
+            job.state if still_running else int(State.ENDED),
+            job.token,
+            job.lease_ms if still_running else None,
+            job.line if still_running else None,
+            turn.now_ms,
+            turn.now_ms,
+            turn.now_ms + ttl_s * 1000,
+            job.reported,
+            job.released_token,
+            ending.error,
+            ending.traceback,
+            ending.result,
+            job.id,
+        ),
     )
-    turn.write("finish_entry", id=job.id)
-    turn.finished[job.priority] += 1
     turn.moved(job, ending.status, ending.error)
     if not still_running:
         leave(turn, job, ending.overlap_delay_ms)

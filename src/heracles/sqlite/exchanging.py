@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from heracles.model import Exchange, Report, Session
+from heracles.model import Delivery, Exchange, Report, Session
 from heracles.sqlite.reclaiming import reclaim
 from heracles.sqlite.removal import trim_finished
 from heracles.sqlite.reporting import apply
-from heracles.sqlite.starting import next_due_ms, promote_due, start_ready
+from heracles.sqlite.starting import Times, first_times, next_due_ms, promote_due, start_ready
 from heracles.sqlite.turn import Hints, Turn
 from heracles.sqlite.wake import Hub
 
@@ -27,14 +27,35 @@ class Step(NamedTuple):
 
 def exchange(turn: Turn, step: Step) -> Exchange:
     """Apply the reports, then start up to ``slots`` ready jobs."""
+    turn.read_ahead(report.receipt for report in step.reports)
     verdicts = tuple(apply(turn, report) for report in step.reports)
+    times = first_times(turn)
+    started: Sequence[Delivery] = ()
     if step.slots > 0:
-        promote_due(turn)
-        reclaim(turn, pause_on_error=step.pause_on_error)
-    may_start = step.slots > 0 and not turn.paused
-    started = start_ready(turn, step.session, step.slots, suspects=step.suspects) if may_start else ()
+        times = _move_on(turn, times, pause_on_error=step.pause_on_error)
+        if not turn.paused:
+            started = start_ready(turn, step.session, step.slots, suspects=step.suspects)
+            if len(started) < step.slots and turn.has_set_aside:
+                times = first_times(turn)
     trim_finished(turn)
-    return Exchange(verdicts=verdicts, started=started, next_due_ms=next_due_ms(turn), paused=turn.paused)
+    # Where slots are left, nothing is.
+    may_be_ready = len(started) >= step.slots
+    return Exchange(
+        verdicts=verdicts,
+        started=tuple(started),
+        next_due_ms=next_due_ms(turn, times, may_be_ready=may_be_ready),
+        paused=turn.paused,
+    )
+
+
+def _move_on(turn: Turn, times: Times, *, pause_on_error: bool) -> Times:
+    """Move what has become due to the ready jobs, and reclaim what has outlived its lease; what comes first then."""
+    is_due, has_ended = turn.is_over(times.due_ms), turn.is_over(times.lease_ms)
+    if is_due:
+        promote_due(turn)
+    if has_ended:
+        reclaim(turn, pause_on_error=pause_on_error)
+    return first_times(turn) if is_due or has_ended else times
 
 
 def tell_exchange(hub: Hub, step: Step, answer: Exchange, hints: Hints) -> None:

@@ -9,7 +9,7 @@ from heracles.model import Beaten, Delivery, Held, JobStatus, Session, WorkerInf
 from heracles.options import StoreSettings
 from heracles.sqlite.ending import release
 from heracles.sqlite.queries import SQL
-from heracles.sqlite.rows import JobRow, ReadyRow, delivery_of
+from heracles.sqlite.rows import ReadyRow, delivery_of
 from heracles.sqlite.turn import Turn
 from heracles.units import EPOCH, ONE_MS
 
@@ -58,6 +58,7 @@ def retire(connection: sqlite3.Connection, session: Session) -> None:
 
 def _renew(turn: Turn, held: Sequence[Held], lost: list[Held], cancelled: list[Held]) -> None:
     renewed: list[int] = []
+    turn.read_ahead(one.receipt for one in held)
     for one in held:
         job = turn.job_by_receipt(one.receipt, one.dispatch_id)
         if job is None or job.token != one.token or not job.is_held:
@@ -78,13 +79,17 @@ def recover(turn: Turn, session: Session, held: Sequence[Held]) -> tuple[Deliver
     for row in missing:
         if row.status == JobStatus.CANCELLED:
             _release(turn, row.id)
-    return tuple(delivery_of(row) for row in missing if row.status == JobStatus.RUNNING)
+    return tuple(
+        delivery_of(row, row.token, row.deliveries, row.started_ms or 0)
+        for row in missing
+        if row.status == JobStatus.RUNNING
+    )
 
 
 def _release(turn: Turn, id: int) -> None:
-    row = turn.row("job_by_id", id=id)
-    if row is not None:
-        release(turn, JobRow(*row), 0)
+    job = turn.job_by_id(id)
+    if job is not None:
+        release(turn, job, 0)
 
 
 def live_workers(connection: sqlite3.Connection, now_ms: int) -> tuple[WorkerInfo, ...]:

@@ -28,10 +28,8 @@ PRAGMA journal_mode
 -- name: use_wal
 PRAGMA journal_mode = WAL
 
--- name: sync_every_commit
-PRAGMA synchronous = FULL
-
 -- name: sync_at_checkpoints
+-- What has to survive a loss of power is synced after its commit.
 PRAGMA synchronous = NORMAL
 
 -- name: bound_log
@@ -88,17 +86,26 @@ SELECT last, body FROM changes WHERE queue = :queue AND last > :after ORDER BY l
 -- name: known_dispatch
 SELECT id, job_id, expires_ms, state FROM jobs WHERE queue = :queue AND dispatch_id = :dispatch_id
 
--- name: add_job
+-- name: add_jobs
+-- Run for many rows at once, so that its parameters go by position. What has a row already is left as it is.
 INSERT INTO jobs (
-    queue, job_id, dispatch_id, name, status, state, priority, no_overlap, place, due_ms, line, created_ms,
-    scheduled_ms, overlap_delay_ms, max_retries, retry_delay_ms, timeout_ms, status_ttl_s
-) VALUES (
-    :queue, :job_id, :dispatch_id, :name, 'pending', :state, :priority, :no_overlap, :place, :due_ms, :line, :now,
-    :scheduled_ms, :overlap_delay_ms, :max_retries, :retry_delay_ms, :timeout_ms, :status_ttl_s
-) ON CONFLICT (queue, dispatch_id) DO NOTHING
+    id, queue, job_id, dispatch_id, is_named, name, status, state, priority, no_overlap, place, due_ms, line,
+    created_ms, scheduled_ms, overlap_delay_ms, max_retries, retry_delay_ms, timeout_ms, status_ttl_s
+) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (queue, dispatch_id) DO NOTHING
 
--- name: add_entry
-INSERT INTO entries (id, queue, priority, args, kwargs) VALUES (:id, :queue, :priority, :args, :kwargs)
+-- name: add_entries
+-- By position, as above.
+INSERT INTO entries (id, queue, priority, args, kwargs) VALUES (?, ?, ?, ?, ?)
+
+-- name: ids_from
+SELECT id FROM jobs WHERE id >= :id
+
+-- name: next_id
+SELECT MAX(
+    (SELECT COALESCE(MAX(id), 0) FROM jobs),
+    (SELECT COALESCE(MAX(id), 0) FROM entries)
+) + 1
 
 -- -------------------------------------------------------------------------------------------------------- starting
 
@@ -125,8 +132,10 @@ UPDATE jobs SET state = 2, due_ms = :due_ms, place = NULL WHERE id IN (SELECT va
 -- name: any_ready
 SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE queue = :queue AND state = 0)
 
--- name: next_due
-SELECT MIN(due_ms) FROM jobs WHERE queue = :queue AND due_ms IS NOT NULL
+-- name: first_times
+SELECT
+    (SELECT MIN(due_ms) FROM jobs INDEXED BY jobs_waiting WHERE queue = :queue AND due_ms IS NOT NULL),
+    (SELECT MIN(lease_ms) FROM jobs INDEXED BY jobs_held WHERE queue = :queue AND lease_ms IS NOT NULL)
 
 -- name: ended_leases
 SELECT * FROM job_rows WHERE queue = :queue AND lease_ms <= :now ORDER BY lease_ms LIMIT :limit
@@ -138,6 +147,9 @@ SELECT * FROM job_deliveries WHERE queue = :queue AND lease_ms IS NOT NULL AND c
 
 -- name: job_by_id
 SELECT * FROM job_rows WHERE id = :id
+
+-- name: jobs_by_id
+SELECT * FROM job_rows WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: job_by_dispatch
 SELECT * FROM job_rows WHERE queue = :queue AND dispatch_id = :dispatch_id
@@ -153,16 +165,16 @@ WHERE id = :id
 -- name: save_error
 UPDATE jobs SET error = :error, traceback = :traceback, name = COALESCE(name, :name) WHERE id = :id
 
--- name: finish_job
+-- name: finish_jobs
+-- Run for many rows at once, so that its parameters go by position.
 UPDATE jobs SET
-    status = :status, state = :state, token = :token, deliveries = 0, place = NULL, due_ms = NULL,
-    lease_ms = :lease_ms, line = :line, completed_ms = :now, updated_ms = :now, expires_ms = :expires_ms,
-    unknown_since_ms = NULL, reported = :reported, released_token = :released_token, reclaimed = :reclaimed,
-    error = :error, traceback = :traceback, result = :result
-WHERE id = :id
+    status = ?, state = ?, token = ?, lease_ms = ?, line = ?, completed_ms = ?, updated_ms = ?, expires_ms = ?,
+    reported = ?, released_token = ?, error = ?, traceback = ?, result = ?,
+    deliveries = 0, place = NULL, due_ms = NULL, unknown_since_ms = NULL, reclaimed = NULL
+WHERE id = ?
 
--- name: finish_entry
-UPDATE entries SET finished_ms = :now WHERE id = :id
+-- name: finish_entries
+UPDATE entries SET finished_ms = :now WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: save_reclaimed
 UPDATE jobs SET deliveries = MAX(deliveries - 1, 0), reclaimed = :reclaimed WHERE id = :id
@@ -207,22 +219,28 @@ UPDATE jobs SET lease_ms = :lease_ms WHERE id IN (SELECT value FROM json_each(:i
 
 -- name: open_of_job
 SELECT * FROM job_rows WHERE id IN (
-    SELECT id FROM jobs WHERE queue = :queue AND job_id = :job_id AND completed_ms IS NULL AND id > :after
+    SELECT id FROM jobs INDEXED BY jobs_named_open
+    WHERE queue = :queue AND job_id = :job_id AND is_named = 1 AND completed_ms IS NULL AND id > :after
     ORDER BY id LIMIT :limit
 ) ORDER BY id
 
 -- name: latest_of_job
--- The halves are asked one by one, each for the end of its own index.
-SELECT dispatch_id, status, id FROM jobs WHERE id = (
+-- The kinds of dispatches are asked one by one, each for the end of its own index.
+SELECT dispatch_id, status FROM jobs WHERE id = (
     SELECT MAX(id) FROM (
-        SELECT MAX(id) AS id FROM jobs WHERE queue = :queue AND job_id = :job_id AND completed_ms IS NULL
+        SELECT MAX(id) AS id FROM jobs INDEXED BY jobs_named_open
+        WHERE queue = :queue AND job_id = :job_id AND is_named = 1 AND completed_ms IS NULL
         UNION ALL
-        SELECT MAX(id) FROM jobs WHERE queue = :queue AND job_id = :job_id AND completed_ms IS NOT NULL
+        SELECT MAX(id) FROM jobs INDEXED BY jobs_named_closed
+        WHERE queue = :queue AND job_id = :job_id AND is_named = 1 AND completed_ms IS NOT NULL
+        UNION ALL
+        SELECT id FROM jobs WHERE queue = :queue AND dispatch_id = :pair AND job_id = :job_id
     )
 )
 
--- name: open_jobs
-SELECT id FROM jobs WHERE queue = :queue AND status = :status AND id > :after AND id <= :until ORDER BY id LIMIT :limit
+-- name: unfinished_jobs
+SELECT id FROM jobs INDEXED BY jobs_unfinished
+WHERE queue = :queue AND completed_ms IS NULL AND id > :after AND id <= :until ORDER BY id LIMIT :limit
 
 -- name: last_id
 SELECT COALESCE(MAX(id), 0) FROM jobs
@@ -263,8 +281,8 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_ms IS NOT NULL GROU
 SELECT id FROM jobs WHERE queue = :queue AND expires_ms <= :now AND state = 5 ORDER BY expires_ms LIMIT :limit
 
 -- name: finished_jobs
-SELECT id, completed_ms, state FROM jobs
-WHERE queue = :queue AND status = :status AND id > :after ORDER BY id LIMIT :limit
+SELECT id, completed_ms, state FROM jobs INDEXED BY jobs_finished
+WHERE queue = :queue AND status = :status AND completed_ms IS NOT NULL AND id > :after ORDER BY id LIMIT :limit
 
 -- name: drop_jobs
 DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))
@@ -273,23 +291,35 @@ DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))
 DELETE FROM cooldowns WHERE queue = :queue
 
 -- name: count_finished
-SELECT COUNT(*) FROM jobs
+SELECT COUNT(*) FROM jobs INDEXED BY jobs_finished
 WHERE queue = :queue AND status = :status AND completed_ms <= :until AND state = 5
 
 -- name: count_entries
 SELECT COUNT(*) FROM entries WHERE queue = :queue AND priority = :priority AND finished_ms <= :until
 
 -- name: count_records
-SELECT COUNT(*), COUNT(*) FILTER (WHERE completed_ms IS NULL) FROM jobs WHERE queue = :queue
+SELECT COUNT(*) FROM jobs INDEXED BY jobs_dispatch WHERE queue = :queue
 
 -- --------------------------------------------------------------------------------------------------------- reading
 
 -- name: record_by_dispatch
 SELECT * FROM job_records WHERE queue = :queue AND dispatch_id = :dispatch_id
 
--- name: newest_records
+-- name: newest_pending
 SELECT * FROM job_records
-WHERE queue = :queue AND status = :status AND (expires_ms IS NULL OR expires_ms > :now) ORDER BY id DESC LIMIT :limit
+WHERE queue = :queue AND status = 'pending' AND completed_ms IS NULL ORDER BY id DESC LIMIT :limit
+
+-- name: newest_running
+SELECT * FROM job_records
+WHERE queue = :queue AND status = 'running' AND lease_ms IS NOT NULL ORDER BY id DESC LIMIT :limit
+
+-- name: newest_retrying
+SELECT * FROM job_records WHERE queue = :queue AND status = 'scheduled_for_retry' ORDER BY id DESC LIMIT :limit
+
+-- name: newest_finished
+SELECT * FROM job_records
+WHERE queue = :queue AND status = :status AND completed_ms IS NOT NULL AND +expires_ms > :now
+ORDER BY id DESC LIMIT :limit
 
 -- name: count_scheduled
 SELECT COUNT(*) FROM jobs WHERE queue = :queue AND due_ms > :now AND state = 1

@@ -1,19 +1,26 @@
 """What people see of the store: records, numbers, changes."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
 import msgspec
 
 from heracles.model import FINAL, Change, Changes, Gates, JobStatus, Overview, Record
+from heracles.sqlite.pairs import paired_dispatch
 from heracles.sqlite.queries import SQL
 from heracles.sqlite.rows import QueueRow, RecordRow, record_of
 from heracles.sqlite.turn import KEPT_CHANGES, Told
 
 #: Of each final status this many are listed.
 _LISTED_FINISHED = 1000
+#: What finds the newest jobs of each status that is not final.
+_NEWEST: Mapping[JobStatus, str] = {
+    JobStatus.PENDING: "newest_pending",
+    JobStatus.RUNNING: "newest_running",
+    JobStatus.SCHEDULED_FOR_RETRY: "newest_retrying",
+}
 #: Transactions whose changes one read returns.
 _CHANGES_AT_ONCE = 50
 
@@ -30,7 +37,9 @@ def find(connection: sqlite3.Connection, name: str, id: str, now_ms: int) -> Rec
         return None
     row = _record(connection, queue, id)
     if row is None:
-        latest = connection.execute(SQL["latest_of_job"], {"queue": queue.id, "job_id": id}).fetchone()
+        latest = connection.execute(
+            SQL["latest_of_job"], {"queue": queue.id, "job_id": id, "pair": paired_dispatch(id)}
+        ).fetchone()
         row = None if latest is None else _record(connection, queue, latest[0])
     if row is None or _has_expired(row, now_ms):
         return None
@@ -54,7 +63,7 @@ def page(
     if queue is None:
         return ()
     rows: list[RecordRow] = []
-    for one in JobStatus if status is None else (status,):
+    for one in tuple(JobStatus) if status is None else (status,):
         rows += _newest(connection, queue, one, limit, now_ms)
     return tuple(record_of(row, name) for row in nlargest(limit, rows, key=lambda row: row.id))
 
@@ -63,9 +72,8 @@ def _newest(
     connection: sqlite3.Connection, queue: QueueRow, status: JobStatus, limit: int, now_ms: int
 ) -> list[RecordRow]:
     most = min(limit, _LISTED_FINISHED) if status in FINAL else limit
-    found = connection.execute(
-        SQL["newest_records"], {"queue": queue.id, "status": status.value, "now": now_ms, "limit": most}
-    )
+    query = SQL[_NEWEST.get(status, "newest_finished")]
+    found = connection.execute(query, {"queue": queue.id, "status": status.value, "now": now_ms, "limit": most})
     return [RecordRow(*row) for row in found]
 
 

@@ -1,7 +1,7 @@
 """Rows of the store as values, and the values that workers and readers get of them."""
 
 import enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from heracles.model import Delivery, Envelope, JobStatus, Record
 
@@ -147,20 +147,22 @@ class RecordRow(NamedTuple):
     result: bytes | None
     queue: int
     expires_ms: int | None
+    lease_ms: int | None
 
 
-def delivery_of(row: ReadyRow, **changed: Any) -> Delivery:
-    """The delivery as the store has it, with what a start has changed since the row was read."""
-    values: dict[str, Any] = {
-        "token": row.token,
-        "retries": row.retries,
-        "deliveries": row.deliveries,
-        "created_at_ms": row.created_ms,
-        "started_at_ms": row.started_ms,
-        "last_error": row.error,
-        "unknown_since_ms": row.unknown_since_ms,
-    }
-    return Delivery(envelope=_envelope(row), receipt=str(row.id), **(values | changed))
+def delivery_of(row: ReadyRow, token: int, deliveries: int, started_ms: int) -> Delivery:
+    """The delivery of a job that was started under that token."""
+    return Delivery(
+        envelope=_envelope(row),
+        token=token,
+        retries=row.retries,
+        deliveries=deliveries,
+        created_at_ms=row.created_ms,
+        started_at_ms=started_ms,
+        last_error=row.error,
+        unknown_since_ms=row.unknown_since_ms,
+        receipt=str(row.id),
+    )
 
 
 def record_of(row: RecordRow, queue: str) -> Record:

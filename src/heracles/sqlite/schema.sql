@@ -165,5 +165,5 @@ SELECT
     jobs.id, job_id, dispatch_id, name, args, kwargs, jobs.priority, no_overlap, scheduled_ms, overlap_delay_ms,
     max_retries, retry_delay_ms, timeout_ms, status_ttl_s, status, token, retries, created_ms, updated_ms, started_ms,
     completed_ms, worker, error, traceback, result,
-    jobs.queue, expires_ms
+    jobs.queue, expires_ms, lease_ms
 FROM jobs LEFT JOIN entries ON entries.id = jobs.id;

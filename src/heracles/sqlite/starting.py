@@ -1,11 +1,11 @@
 """Ready jobs to deliveries: what becomes due, and which jobs a worker gets."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from heracles.model import Delivery, JobStatus, Session
 from heracles.sqlite.line import ready
-from heracles.sqlite.rows import JobRow, ReadyRow, delivery_of
+from heracles.sqlite.rows import ReadyRow, delivery_of
 from heracles.sqlite.turn import PLACES_A_MS, Turn
 
 #: Jobs that one transaction moves to the ready ones; what is left comes with the next one.
@@ -24,9 +24,9 @@ def promote_due(turn: Turn) -> None:
         turn.write_all("promote", plain)
     for id, due_ms, no_overlap, line in due:
         if no_overlap and line is None:
-            found = turn.row("job_by_id", id=id)
-            assert found is not None
-            ready(turn, JobRow(*found), place=due_ms * PLACES_A_MS)
+            job = turn.job_by_id(id)
+            assert job is not None
+            ready(turn, job, place=due_ms * PLACES_A_MS)
 
 
 def start_ready(turn: Turn, session: Session, slots: int, *, suspects: bool) -> tuple[Delivery, ...]:
@@ -49,15 +49,25 @@ def is_suspect(delivery: Delivery) -> bool:
     return delivery.deliveries > SUSPECT_DELIVERIES
 
 
-def next_due_ms(turn: Turn) -> int | None:
+class Times(NamedTuple):
+    """When the first of those that wait becomes due, and the first lease ends."""
+
+    due_ms: int | None
+    lease_ms: int | None
+
+
+def first_times(turn: Turn) -> Times:
+    """What comes first in this queue."""
+    return Times(*(turn.row("first_times") or (None, None)))
+
+
+def next_due_ms(turn: Turn, times: Times, *, may_be_ready: bool) -> int | None:
     """Milliseconds until something that waits can start; 0: now; None: nothing is known to wait."""
     if turn.paused:
         return None
-    ready_now = turn.row("any_ready")
-    if ready_now is not None and ready_now[0]:
+    if may_be_ready and (turn.row("any_ready") or (0,))[0]:
         return 0
-    due = turn.row("next_due")
-    return None if due is None or due[0] is None else max(due[0] - turn.now_ms, 0)
+    return None if times.due_ms is None else max(times.due_ms - turn.now_ms, 0)
 
 
 def _split(rows: Sequence[ReadyRow], *, suspects: bool) -> tuple[list[ReadyRow], list[ReadyRow]]:
@@ -90,19 +100,13 @@ def _start(turn: Turn, session: Session, rows: Sequence[ReadyRow]) -> list[Deliv
     for row in rows:
         turn.left(row.status)
         turn.entered(row.job_id, row.dispatch_id, JobStatus.RUNNING)
-    return [_delivery(turn, row) for row in rows]
-
-
-def _delivery(turn: Turn, row: ReadyRow) -> Delivery:
-    started: dict[str, Any] = {
-        "token": row.token + 1,
-        "deliveries": row.deliveries + 1,
-        "started_at_ms": turn.now_ms,
-    }
-    return delivery_of(row, **started)
+    return [
+        delivery_of(row, token=row.token + 1, deliveries=row.deliveries + 1, started_ms=turn.now_ms) for row in rows
+    ]
 
 
 def _set_aside(turn: Turn, rows: Sequence[ReadyRow]) -> None:
     due_ms = turn.now_ms + _ASIDE_MS
+    turn.has_set_aside = True
     turn.write_all("set_aside", [row.id for row in rows], due_ms=due_ms)
     turn.waits_until(due_ms)

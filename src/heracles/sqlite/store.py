@@ -20,10 +20,9 @@ _DELETION_S = 0.05
 class Store:
     """What a process has of one database."""
 
-    def __init__(self, path: str, *, sync_every_commit: bool) -> None:
+    def __init__(self, path: str) -> None:
         self.pid = os.getpid()
         self._path = path
-        self._sync_every_commit = sync_every_commit
         self._opening = threading.Lock()
         self._latest: Database | None = None
         self._bell = SocketBell(path) if IS_SUPPORTED and path != MEMORY else None
@@ -32,13 +31,13 @@ class Store:
         # In memory there is one connection, and reading takes its turn among the writers.
         self._reader = self._writer if path == MEMORY else TransactionThread(path, self._open, "begin_read")
 
-    async def write(self, work: Work[T], weight: int = 1) -> T:
-        """Run the work in a transaction that may change the store."""
-        return await self._writer.run(work, weight)
+    async def write(self, work: Work[T], weight: int, *, synced: bool) -> T:
+        """Run the work in a transaction that may change the store; ``synced``: its commit survives a loss of power."""
+        return await self._writer.run(work, weight, synced=synced)
 
     async def read(self, work: Work[T]) -> T:
         """Run the work in a transaction that sees one state of the store, beside whoever writes."""
-        return await self._reader.run(work)
+        return await self._reader.run(work, synced=False)
 
     def stop(self) -> None:
         """Let the threads end and close their connections, unless they have something to do; waits for nothing."""
@@ -59,9 +58,7 @@ class Store:
                 time.sleep(_DELETION_S)
                 before.discard_log()
             # Looking at all pages once a process is enough.
-            self._latest = Database(
-                self._path, sync_every_commit=self._sync_every_commit, check=before is None or not before.is_current()
-            )
+            self._latest = Database(self._path, check=before is None or not before.is_current())
             return self._latest
 
     def _between(self) -> float | None:
@@ -111,16 +108,16 @@ class Stores:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._all: weakref.WeakSet[Store] = weakref.WeakSet()
-        self._files: weakref.WeakValueDictionary[tuple[str, bool], Store] = weakref.WeakValueDictionary()
+        self._files: weakref.WeakValueDictionary[str, Store] = weakref.WeakValueDictionary()
         self._held: list[Store] = []
 
-    def get(self, path: str, *, sync_every_commit: bool) -> Store:
+    def get(self, path: str) -> Store:
         """The store of that file; for ``:memory:`` a new one."""
-        key = (path if path == MEMORY else os.path.realpath(path), sync_every_commit)
+        key = path if path == MEMORY else os.path.realpath(path)
         with self._lock:
             store = None if path == MEMORY else self._files.get(key)
             if store is None:
-                store = Store(key[0], sync_every_commit=sync_every_commit)
+                store = Store(key)
                 self._all.add(store)
                 if path != MEMORY:
                     self._files[key] = store

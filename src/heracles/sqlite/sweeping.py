@@ -30,12 +30,11 @@ class Sweeper:
         until = await self._change(control.last_id, absent=0)
         cancelled = 0
         nothing: tuple[int, control.Lot | None] = (0, None)
-        for status in control.clearable(running):
-            lot: control.Lot | None = control.Lot(status, after=0, until=until)
-            while lot is not None:
-                do = partial(control.cancel_some, lot=lot, running=running, trim=trim)
-                count, lot = await self._change(do, absent=nothing)
-                cancelled += count
+        lot: control.Lot | None = control.Lot(after=0, until=until)
+        while lot is not None:
+            do = partial(control.cancel_some, lot=lot, running=running, trim=trim)
+            count, lot = await self._change(do, absent=nothing)
+            cancelled += count
         return cancelled
 
     async def maintain(self, settings: StoreSettings) -> Swept:

@@ -55,9 +55,12 @@ class SqliteTransport:
     """Queues and workers on one SQLite file, for several processes on one machine.
 
     ``path`` is taken relative to the working directory of this moment. ``":memory:"`` is a store of this object alone:
-    give the same transport to the queues and workers that are to share it. Each commit is on disk before a call
-    returns; with ``durability="memory"`` given explicitly it survives the end of every process, but the last ones may
-    not survive a loss of power.
+    give the same transport to the queues and workers that are to share it.
+
+    Whatever was acknowledged survives the end of every process. By default what producers and people did (dispatches,
+    cancels, gates, cleanups) survives a loss of power too; of what workers reported the last moments may not, and those
+    jobs run again. With ``durability="fsync"`` all of it does; with ``"memory"``, given explicitly, nothing of the last
+    moments.
 
     Args:
         path: the database file; it is made at the first use, in a folder that exists.
@@ -76,7 +79,9 @@ class SqliteTransport:
             raise OptionError("durability='replicated' is not possible with one file: 'fsync' is the strongest here")
         self._options = checked
         self._settings = StoreSettings.of(checked)
-        self._sync_every_commit = checked.get("durability") != "memory"
+        given_durability = checked.get("durability")
+        self._syncs_acts = given_durability != "memory"
+        self._syncs_reports = given_durability == "fsync"
         given = checked["path"]
         self._path = MEMORY if given == MEMORY else os.path.abspath(given)
         self._number = next(_memory_numbers)
@@ -104,14 +109,14 @@ class SqliteTransport:
     @property
     def _store(self) -> Store:
         if self._opened is None or self._opened.pid != os.getpid():
-            self._opened = STORES.get(self._path, sync_every_commit=self._sync_every_commit)
+            self._opened = STORES.get(self._path)
             # The threads go when nobody can use them any more.
             weakref.finalize(self, self._opened.stop).atexit = False
         return self._opened
 
     async def open(self) -> None:
         """Make or check the file, and that it can be written."""
-        await self._write(lambda connection: (None, None))
+        await self._store.write(lambda connection: (None, None), 1, synced=False)
 
     async def close(self) -> None:
         """Close the connections, unless somebody is using them; a store in memory stays as long as this object."""
@@ -119,9 +124,6 @@ class SqliteTransport:
             await asyncio.to_thread(self._opened.close)
 
     # ----------------------------------------------------------------------------------------------- transactions
-
-    async def _write(self, work: Callable[[sqlite3.Connection], tuple[T, Effect | None]], weight: int = 1) -> T:
-        return await self._store.write(work, weight)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._store.read(lambda connection: (work(connection), None))
@@ -140,7 +142,7 @@ class SqliteTransport:
             hints = turn.close()
             return answer, lambda: hub.tell(hints)
 
-        return await self._write(work, weight)
+        return await self._store.write(work, weight, synced=self._syncs_acts)
 
     # -------------------------------------------------------------------------------------------------- producers
 
@@ -196,7 +198,7 @@ class SqliteTransport:
             hints = turn.close()
             return answer, lambda: tell_exchange(hub, step, answer, hints)
 
-        return await self._write(work, weight=len(step.reports) + step.slots)
+        return await self._store.write(work, len(step.reports) + step.slots, synced=self._syncs_reports)
 
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
         """What a lost answer had started."""
@@ -209,7 +211,7 @@ class SqliteTransport:
         def work(connection: sqlite3.Connection) -> tuple[Beaten, Effect | None]:
             return holding.beat(connection, self._clock(), self._settings, session, queues, status, held), None
 
-        return await self._write(work, weight=len(held))
+        return await self._store.write(work, len(held), synced=self._syncs_reports)
 
     async def retire(self, session: Session, queues: Sequence[str]) -> None:
         """Remove the worker's record and wake another one."""
@@ -219,7 +221,7 @@ class SqliteTransport:
             holding.retire(connection, session)
             return None, lambda: hub.pass_on(session.consumer, queues)
 
-        await self._write(work)
+        await self._store.write(work, 1, synced=self._syncs_reports)
 
     def listen(self, session: Session, queues: Sequence[str]) -> SqliteListener:
         """Hints for one worker."""

@@ -2,8 +2,8 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ KEPT_CHANGES = 10_000
 _DROPPED_CHANGES = 1000
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
+class Told(NamedTuple):
     """One status change as it stands in the store."""
 
     job_id: str
@@ -54,6 +54,11 @@ class Turn:
         self._counts: Counter[str] = Counter()
         self._told: list[Told] = []
         self._place = queue.last_place
+        # Endings that are written in one go: before anything is read, and at the end.
+        self._endings: list[tuple[object, ...]] = []
+        self._ended: list[int] = []
+        # Rows that were read in one go, until somebody asks for them.
+        self._read: dict[int, JobRow] = {}
         self._ready = 0
         self._due_ms: int | None = None
         self._cancelled: list[tuple[str, str]] = []
@@ -63,6 +68,8 @@ class Turn:
         self.settings = settings
         self.paused = bool(queue.paused)
         self.draining = bool(queue.draining)
+        self.has_set_aside = False
+        """Whether a job that could have started now was left to others for a while."""
         self.finished: Counter[int] = Counter()
         """Entries finished in this transaction, by priority; negative where more were removed."""
 
@@ -81,9 +88,7 @@ class Turn:
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """All rows of a query on this queue."""
-        return self._connection.execute(
-            SQL[query], {"queue": self.queue_id, "now": self.now_ms} | parameters
-        ).fetchall()
+        return self.write(query, **parameters).fetchall()
 
     def row(self, query: str, **parameters: Any) -> tuple[Any, ...] | None:
         """The first row of a query on this queue."""
@@ -92,30 +97,73 @@ class Turn:
 
     def write(self, query: str, **parameters: Any) -> sqlite3.Cursor:
         """Run a statement on this queue."""
-        return self._connection.execute(SQL[query], {"queue": self.queue_id, "now": self.now_ms} | parameters)
+        if self._endings:
+            self._write_endings()
+        parameters["queue"] = self.queue_id
+        parameters["now"] = self.now_ms
+        return self._connection.execute(SQL[query], parameters)
 
     def write_all(self, query: str, ids: Sequence[int], **parameters: Any) -> sqlite3.Cursor:
         """Run a statement on the jobs of these ids at once."""
         return self.write(query, ids=msgspec.json.encode(ids).decode(), **parameters)
 
+    def write_rows(self, query: str, rows: Sequence[tuple[object, ...]]) -> int:
+        """Run a statement once for each row; how many rows it changed."""
+        if self._endings:
+            self._write_endings()
+        return self._connection.executemany(SQL[query], rows).rowcount
+
     def rows_of(self, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
         """All rows of a query on the jobs of these ids."""
         return self.rows(query, ids=msgspec.json.encode(ids).decode())
+
+    def next_id(self) -> int:
+        """Higher than the id of any job and entry."""
+        found = self.row("next_id")
+        assert found is not None
+        return int(found[0])
 
     def job(self, dispatch_id: str) -> JobRow | None:
         """The job of that dispatch id."""
         found = self.row("job_by_dispatch", dispatch_id=dispatch_id)
         return None if found is None else JobRow(*found)
 
+    def read_ahead(self, receipts: Iterable[str]) -> None:
+        """Read the jobs of these receipts in one go; each is handed out once, by ``job_by_receipt``."""
+        ids = [int(receipt) for receipt in receipts if receipt.isascii() and receipt.isdigit()]
+        if len(ids) > 1:
+            self._read = {row[0]: JobRow(*row) for row in self.rows_of("jobs_by_id", ids)}
+
     def job_by_receipt(self, receipt: str, dispatch_id: str) -> JobRow | None:
         """The job that a worker means; the receipt is where to look first."""
         if receipt.isascii() and receipt.isdigit():
-            found = self.row("job_by_id", id=int(receipt))
-            if found is not None and JobRow(*found).dispatch_id == dispatch_id:
-                return JobRow(*found)
+            job = self._read.pop(int(receipt), None) or self.job_by_id(int(receipt))
+            if job is not None and job.dispatch_id == dispatch_id:
+                return job
         return self.job(dispatch_id)
 
+    def job_by_id(self, id: int) -> JobRow | None:
+        """The job of that id."""
+        found = self.row("job_by_id", id=id)
+        return None if found is None else JobRow(*found)
+
+    def finish(self, id: int, priority: int, values: tuple[object, ...]) -> None:
+        """A job has ended, with these values for the statement ``finish_jobs``."""
+        self._endings.append(values)
+        self._ended.append(id)
+        self.finished[priority] += 1
+
+    def _write_endings(self) -> None:
+        endings, self._endings = self._endings, []
+        ended, self._ended = self._ended, []
+        self.write_rows("finish_jobs", endings)
+        self.write_all("finish_entries", ended)
+
     # ------------------------------------------------------------------------------------------- counting, telling
+
+    def is_over(self, time_ms: int | None) -> bool:
+        """Whether there is such a time, and it has come."""
+        return time_ms is not None and time_ms <= self.now_ms
 
     def next_place(self) -> int:
         """The place of what becomes ready now: after all that became ready before, also when the clock was set back."""
@@ -135,6 +183,11 @@ class Turn:
         """A job has that status now, and had none before."""
         self._counts[status.value] += 1
         self._told.append(Told(job_id, dispatch_id, status.value, self.now_ms, error))
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs of the queue had not ended before."""
+        return self._before.pending + self._before.running + self._before.scheduled_for_retry
 
     def became_ready(self) -> None:
         """A job can be started."""
@@ -161,6 +214,8 @@ class Turn:
 
     def close(self) -> Hints:
         """Write the counts and the changes."""
+        if self._endings:
+            self._write_endings()
         self._write_changes()
         after = self._after()
         if after != self._before:

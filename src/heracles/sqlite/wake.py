@@ -204,8 +204,9 @@ class Hub:
 
     def tell(self, hints: Hints) -> None:
         """Pass on what a transaction did."""
-        if hints.due_in_ms is not None:
-            self.expect(hints.queue, hints.due_in_ms)
+        if hints.due_in_ms is not None and self.expect(hints.queue, hints.due_in_ms):
+            # This process may end before it is due: a worker that looks now knows of it too.
+            self.wake(hints.queue)
         for _ in range(min(hints.ready, _WOKEN_AT_ONCE)):
             self.wake(hints.queue)
         if hints.opened:
@@ -215,11 +216,15 @@ class Hub:
         if hints.changed:
             self._tell_change(hints.queue)
 
-    def expect(self, queue: str, due_in_ms: int) -> None:
-        """Something becomes due in that queue: wake somebody then."""
+    def expect(self, queue: str, due_in_ms: int) -> bool:
+        """Something becomes due in that queue: wake somebody then. Whether nothing was known to be due before it."""
         at = time.monotonic() + due_in_ms / 1000
         with self._lock:
-            self._due[queue] = min(self._due.get(queue, at), at)
+            known = self._due.get(queue)
+            if known is None or at < known:
+                self._due[queue] = at
+                return True
+            return False
 
     def ring_due(self) -> float | None:
         """Wake somebody for each queue where something is due; the seconds until the next, None where nothing is."""

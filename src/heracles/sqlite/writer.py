@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from heracles.errors import TransportUnavailableError
+from heracles.errors import TransportError, TransportUnavailableError
 from heracles.sqlite.database import Database, FileReplacedError
 from heracles.sqlite.faults import is_busy, translated
 from heracles.sqlite.haste import Haste
@@ -39,6 +39,7 @@ class Request(NamedTuple):
 
     work: Work[Any]
     weight: int
+    synced: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     deadline: float
@@ -80,8 +81,8 @@ class TransactionThread:
         self.using = threading.Lock()
         self._database: Database | None = None
 
-    async def run(self, work: Work[T], weight: int = 1) -> T:
-        """The answer of the work, committed.
+    async def run(self, work: Work[T], weight: int = 1, *, synced: bool = True) -> T:
+        """The answer of the work, committed, and if ``synced`` on disk with all that was committed before it.
 
         Raises:
             TransportUnavailableError: the lock was not to be had in time.
@@ -89,7 +90,7 @@ class TransactionThread:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        request = Request(work, weight, loop, future, time.monotonic() + PATIENCE_S)
+        request = Request(work, weight, synced, loop, future, time.monotonic() + PATIENCE_S)
         with self._starting:
             self._requests.put(request)
             if self._thread is None:
@@ -212,12 +213,23 @@ class TransactionThread:
             if isinstance(error, sqlite3.Error) and not database.is_current():
                 return None
             raise
-        if not database.is_current():
-            return None
         for _, effect in done:
             if effect is not None:
                 _take_effect(effect)
-        return [Settled(request, answer) for request, (answer, _) in zip(group, done, strict=True)]
+        unsynced = self._sync(database) if any(request.synced for request in group) else None
+        return [
+            Settled(request, answer, unsynced if request.synced else None)
+            for request, (answer, _) in zip(group, done, strict=True)
+        ]
+
+    def _sync(self, database: Database) -> TransportError | None:
+        """What those are told who count on it that their commit is on the disk, if it is not."""
+        try:
+            database.sync()
+        except OSError as error:
+            self.disconnect()
+            return TransportUnavailableError(f"{self._path} could not be written to the disk: {error.strerror}")
+        return None
 
     def _current_database(self) -> Database:
         if self._database is not None and not self._database.is_current():
