@@ -21,6 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--stores", default=None, help=f"the stores to test, separated by commas: {', '.join(EVERY_STORE)}"
     )
+    parser.addoption(
+        "--histories", type=int, default=None, help="that many new random histories a store, not the repeatable few"
+    )
 
 
 def _kinds(config: pytest.Config) -> list[str]:
@@ -35,9 +38,16 @@ def _kinds(config: pytest.Config) -> list[str]:
     return kinds
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "stores(*kinds): the only kinds of store on which a test makes sense")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "store_kind" in metafunc.fixturenames:
-        metafunc.parametrize("store_kind", _kinds(metafunc.config))
+        kinds = _kinds(metafunc.config)
+        if marker := metafunc.definition.get_closest_marker("stores"):
+            kinds = [kind for kind in kinds if kind in marker.args]
+        metafunc.parametrize("store_kind", kinds)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -166,9 +166,10 @@ class History:
         """When, before a time, the run's worker was lost: killed, or away for at least half a lease."""
         for disturbed in self._disturbed[run.start.worker]:
             until_ms = min(NEVER_MS if disturbed.until_ms is None else disturbed.until_ms, before_ms)
-            if disturbed.from_ms > before_ms or until_ms < run.start.at_ms:
+            # From the store's start on: its worker may have been frozen before the first line of its code.
+            if disturbed.from_ms > before_ms or until_ms < run.start.stored_ms:
                 continue
-            from_ms = max(disturbed.from_ms, run.start.at_ms)
+            from_ms = max(disturbed.from_ms, run.start.stored_ms)
             if disturbed.how == "killed" or until_ms - from_ms >= self.lease_ms / 2:
                 return from_ms
         return None

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 HOST = "127.0.0.1"
 START_DEADLINE_S = 20.0
@@ -28,6 +30,7 @@ START_DEADLINE_S = 20.0
 PORTS = range(10_000, 20_000)
 BUS_OFFSET = 10_000
 SLOTS = 16_384
+NO_RETRY = Retry(NoBackoff(), 0)
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -81,11 +84,12 @@ def free_port(*, with_bus: bool = False) -> int:
     """A port that nobody listens on now, with ``with_bus`` the one 10,000 higher too."""
     while True:
         port = random.choice(PORTS)
-        if _is_free(port) and (not with_bus or _is_free(port + BUS_OFFSET)):
+        if is_free(port) and (not with_bus or is_free(port + BUS_OFFSET)):
             return port
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -214,7 +218,14 @@ class Server:
         if self.certificates:
             tls = {"ssl": True, "ssl_ca_certs": str(self.certificates.authority)}
         client = redis.Redis(
-            HOST, self.port, username=self.username, password=self.password, socket_timeout=10, protocol=2, **tls
+            HOST,
+            self.port,
+            username=self.username,
+            password=self.password,
+            socket_timeout=10,
+            retry=NO_RETRY,
+            protocol=2,
+            **tls,
         )
         try:
             yield client

@@ -20,6 +20,8 @@ REDIS_6, REDIS_7, VALKEY, CLUSTER = "redis-6.2", "redis-7", "valkey", "cluster"
 #: In the order in which tests run.
 STORES = (SQLITE_MEMORY, SQLITE_FILE, REDIS_6, REDIS_7, CLUSTER)
 EVERY_STORE = (*STORES, VALKEY)
+SINGLE_REDIS = (REDIS_6, REDIS_7, VALKEY)
+EVERY_REDIS = (*SINGLE_REDIS, CLUSTER)
 
 #: Keys that stay without a time to live when all queues have been emptied, and why. The prefix is cut off.
 PERMANENT = (
@@ -169,7 +171,9 @@ def open_store(kind: str, servers: Servers, directory: Path) -> Store:
 
 
 __all__ = [
+    "EVERY_REDIS",
     "EVERY_STORE",
+    "SINGLE_REDIS",
     "STORES",
     "VALKEY",
     "MissingServerError",

@@ -11,7 +11,7 @@ from heracles.transport import Transport
 from heracles.units import now_ms
 from tests.conformance.driver import LATER_MS, Driver, envelope, report_on, session
 from tests.conftest import MakeTransport
-from tests.stores import SqliteStore, Store
+from tests.stores import EVERY_REDIS, Store
 
 KEPT = 10_000
 P, R = JobStatus.PENDING, JobStatus.RUNNING
@@ -196,9 +196,8 @@ async def test_older_changes_are_told_as_one_gap(driver: Driver) -> None:
     assert following[-1].dispatch_id == "d-2"
 
 
+@pytest.mark.stores(*EVERY_REDIS)  # nothing empties a database file but deleting it, which has tests of its own
 async def test_an_emptied_store_is_a_gap(store: Store, driver: Driver) -> None:
-    if isinstance(store, SqliteStore):
-        pytest.skip("nothing empties a database file but deleting it, which has tests of its own")
     await driver.put_all([envelope() for _ in range(20)])
     cursor = await driver.cursor()
     store.empty()
@@ -208,9 +207,8 @@ async def test_an_emptied_store_is_a_gap(store: Store, driver: Driver) -> None:
     assert [change.dispatch_id for change in await driver.changes(read.cursor)] == ["d-1"]
 
 
+@pytest.mark.stores(*EVERY_REDIS)  # nothing empties a database file but deleting it, which has tests of its own
 async def test_an_emptied_store_that_was_filled_again_is_a_gap(store: Store, driver: Driver) -> None:
-    if isinstance(store, SqliteStore):
-        pytest.skip("nothing empties a database file but deleting it, which has tests of its own")
     await driver.put_all([envelope() for _ in range(20)])
     cursor = await driver.cursor()
     store.empty()

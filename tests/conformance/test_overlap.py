@@ -374,3 +374,20 @@ async def test_the_release_of_a_cancelled_one_wakes_a_worker_for_the_next(driver
     await driver.report(delivery, ReportKind.RELEASED)
     assert await is_woken(listener, SignalKind.WORK)
     await listener.close()
+
+
+async def test_beats_keep_the_lock_of_a_cancelled_run(brief_leases: Driver) -> None:
+    driver = brief_leases
+    await _line(driver, 2)
+    delivery = await driver.start_one()
+    await driver.cancel("d-0")
+
+    async def beaten_past_the_end() -> bool:
+        beaten = await driver.beat(delivery)
+        assert beaten.cancelled == (driver.held(delivery),)
+        assert await driver.start(by=session("worker-2")) == []
+        return now_ms() > delivery.started_at_ms + 2 * SHORT_LEASE_MS
+
+    await eventually(beaten_past_the_end, interval_s=0.02)
+    await driver.report(delivery, ReportKind.RELEASED)
+    assert ids(await driver.start()) == ["d-1"]

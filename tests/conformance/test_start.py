@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from heracles.model import Envelope, JobStatus, ReportKind, Verdict
+from heracles.units import now_ms
 from tests.conformance.driver import LATER_MS, Driver, envelope, ids, next_ms, report_on, session
+from tests.waiting import eventually
 
 
 def ids_of(batch: Sequence[Envelope]) -> list[str]:
@@ -190,3 +192,12 @@ async def test_a_retry_says_when_it_is_due(driver: Driver) -> None:
     exchanged = await driver.exchange([report_on(delivery, ReportKind.RETRY, delay_ms=LATER_MS)], slots=1)
     assert exchanged.next_due_ms is not None
     assert 0 < exchanged.next_due_ms <= LATER_MS
+
+
+async def test_what_is_returned_queues_behind_what_was_due_before(driver: Driver) -> None:
+    delivery = await driver.put_running("d-0")
+    await driver.put("due", delay_ms=30)
+    due_ms = (await driver.find("due")).scheduled_for_ms or 0
+    await eventually(lambda: now_ms() > due_ms + 5)
+    await driver.report(delivery, ReportKind.RETURNED)
+    assert ids([await driver.start_one() for _ in range(2)]) == ["due", "d-0"]

@@ -58,7 +58,10 @@ def run_worker(arguments: list[str], directory: Path) -> None:
     try:
         eventually_sync(lambda: is_listed(arguments, directory, environment), deadline_s=20, interval_s=0.2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0, (directory / "log").read_text()
+        assert process.wait(timeout=20) == 0
+    except BaseException:
+        print((directory / "log").read_text())
+        raise
     finally:
         process.kill()
         process.wait()
@@ -71,8 +74,9 @@ def is_listed(arguments: list[str], directory: Path, environment: dict[str, str]
         env=environment,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
     name = next(argument for argument in arguments if argument.startswith("--id=")).removeprefix("--id=")
     return name in json.dumps(json.loads(done.stdout)["workers"])
 

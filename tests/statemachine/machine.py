@@ -256,12 +256,13 @@ class QueueMachine(RuleBasedStateMachine):
             self._reclaim()
 
     def _recover(self, worker: str) -> None:
-        recovered = self.run(self.queue.transport.recover(self.queue.queue, self.sessions[worker], []))
+        own = {name: each for name, each in self.held.items() if self.holders[name] == worker}
+        # As if the answer that told of those that run had been lost.
+        lost = {name for name in own if self.model.jobs[name].status is JobStatus.RUNNING}
+        held = [self.queue.held(each) for name, each in own.items() if name not in lost]
+        recovered = self.run(self.queue.transport.recover(self.queue.queue, self.sessions[worker], held))
         tokens = {each.envelope.dispatch_id: each.token for each in recovered}
-        for name, delivery in self._alive().items():
-            if self.holders[name] == worker and self.model.jobs[name].status is JobStatus.RUNNING:
-                assert tokens[name] == delivery.token
-        assert all(name in self.held and self.holders[name] == worker for name in tokens)
+        assert tokens == {name: own[name].token for name in lost}
 
     # ---- operators
 
