@@ -19,7 +19,7 @@ help:
 	@echo "make format  mend formatting and what the linter can mend"
 	@echo "make docs    build the documentation into site/"
 	@echo "make build   build wheel and sdist into dist/"
-	@echo "make bench   measure beside the peers; takes hours (make bench-quick: three minutes)"
+	@echo "make bench   measure beside the peers, about an hour; make bench-quick: three minutes"
 	@echo "make lock    resolve requirements/*.txt anew from pyproject.toml"
 	@echo "make clean   remove everything that make made"
 
@@ -51,7 +51,8 @@ docs: $(VENV)/dev.stamp
 build: $(VENV)/base.stamp
 	$(BIN)/python -m build --no-isolation
 
-# The peers go into environments of their own below .cache/; so do the results. BENCH_ARGS: see python -m benchmarks --help.
+# The peers go into environments of their own below .cache/, and so do the results. For BENCH_ARGS see
+# python -m benchmarks --help.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --size full $(BENCH_ARGS)
 

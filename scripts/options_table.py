@@ -13,10 +13,10 @@ from heracles.options import OPTIONS, Option, Scope, Unit
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "options.md"
 BEGIN = "<!-- begin: written by scripts/options_table.py -->\n"
 END = "<!-- end -->\n"
-HEAD = ("option", "default", "value", "given to", "flag", "configuration key", "what it does")
+HEAD = ("option", "what it does", "default", "value", "given to", "flag, configuration key")
 VALUES = {
-    Unit.MS: "milliseconds or a timedelta",
-    Unit.SECONDS: "seconds or a timedelta",
+    Unit.MS: "ms",
+    Unit.SECONDS: "s",
     Unit.BYTES: "bytes",
     Unit.FLAG: "true or false",
     Unit.TEXT: "text",
@@ -33,7 +33,7 @@ def value_of(option: Option) -> str:
     if option.unit is Unit.CHOICE:
         return " or ".join(code(choice) for choice in option.choices)
     if option.unit is Unit.COUNT:
-        return f"a whole number, {option.minimum} to {option.maximum:,}" if option.maximum < 2**53 else "a whole number"
+        return f"{option.minimum} to {option.maximum:,}" if option.maximum < 2**53 else "a whole number"
     return VALUES[option.unit]
 
 
@@ -46,14 +46,14 @@ def default_of(option: Option) -> str:
 
 def row_of(option: Option) -> tuple[str, ...]:
     """One line of the table."""
+    keys = (*option.flags, *([option.config_key] if option.config_key else []))
     return (
         code(option.name),
+        option.help,
         default_of(option),
         value_of(option),
         ", ".join(scope.value for scope in Scope if scope in option.scopes),
-        ", ".join(code(flag) for flag in option.flags) or "–",
-        code(option.config_key) if option.config_key else "–",
-        option.help,
+        ", ".join(code(key) for key in keys) or "–",
     )
 
 

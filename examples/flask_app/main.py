@@ -9,7 +9,6 @@ curl localhost:5000/reports/THE-ID
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from flask import Flask, abort
 
@@ -40,16 +39,13 @@ def show(dispatch_id: str) -> dict[str, str | None]:
 def main() -> None:
     # In production the worker has a service of its own: see the deployment page.
     command = [sys.executable, "-m", "heracles", "work", f"--id=reports-{os.getpid()}", "--queues=reports"]
-    with subprocess.Popen([*command, f"--app={BuildReport.__module__}"], env=_environment()) as worker:
+    # It finds the modules that this program finds.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([*command, "--app=jobs"], env=environment) as worker:
         try:
             app.run(port=int(os.environ.get("PORT", "5000")))
         finally:
             worker.terminate()
-
-
-def _environment() -> dict[str, str]:
-    # Where the worker finds the module `jobs`.
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 
 
 if __name__ == "__main__":

@@ -3,13 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-
-PROJECT = Path(__file__).parents[3]
 
 
 class Command(BaseCommand):
@@ -18,7 +15,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # In production the worker has a service of its own: see the deployment page.
         command = [sys.executable, "-m", "heracles", "work", f"--id=orders-{os.getpid()}", "--queues=orders"]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        # It finds the modules that this program finds.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen([*command, "--app=shop.jobs"], env=environment) as worker:
             try:
                 call_command("runserver", os.environ.get("PORT", "8000"), use_reloader=False)
