@@ -6,6 +6,7 @@ import time
 import pytest
 
 from heracles.model import CleanupRules, JobStatus, Session
+from heracles.transport import Transport
 from tests.waiting import eventually
 from tests.worker.jobs import BOARD
 from tests.worker.site import QUEUE, Site
@@ -86,18 +87,19 @@ async def test_a_worker_that_learns_that_a_job_is_lost_stops_it(brief_site: Site
 
 
 async def test_a_job_that_keeps_taking_workers_down_fails(brief_site: Site) -> None:
-    transport = brief_site.make_transport(lease=600, poll_interval=50)
+    transport = brief_site.make_transport(lease=600, poll_interval=50, max_deliveries=2)
     poison = await brief_site.dispatch("Note", "poison")
-    for _ in range(transport.settings.max_deliveries):
-        await eventually(lambda: _starts(brief_site), deadline_s=20)
-    await brief_site.worker()
+    for _ in range(2):
+        await eventually(lambda: _starts(transport))
+    await brief_site.worker(on=transport)
     record = await brief_site.until(poison)
     assert record.status is JobStatus.FAILED
+    assert "2" in (record.error or "")
     assert not BOARD.notes
 
 
-async def _starts(site: Site) -> bool:
-    answer = await site.transport.exchange(QUEUE, DEAD, [], 1)
+async def _starts(transport: Transport) -> bool:
+    answer = await transport.exchange(QUEUE, DEAD, [], 1)
     return bool(answer.started)
 
 

@@ -174,3 +174,18 @@ async def test_a_report_that_is_refused_for_a_lease_is_let_go_of_and_its_job_run
     await eventually(lambda: BOARD.notes.count("refused") > 1)
     faulty.refused_result = None
     assert (await brief_site.until(refused)).status is JobStatus.COMPLETED
+
+
+async def test_run_may_be_called_again_when_it_could_not_start(site: Site) -> None:
+    faulty = site.faulty()
+    faulty.is_away = True
+    worker = Worker(id="w", transport=faulty)
+    site.workers.append(worker)
+    await worker.create_queue(name=QUEUE)
+    with pytest.raises(TransportUnavailableError):
+        await worker.run()
+    faulty.is_away = False
+    running = asyncio.create_task(worker.run())
+    assert (await site.run("Note", 1)).status is JobStatus.COMPLETED
+    await worker.stop()
+    await running

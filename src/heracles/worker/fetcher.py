@@ -166,8 +166,9 @@ class Fetcher:
     def _keep(self, reports: Sequence[Pending], *, is_refused: bool) -> None:
         """Reports that were not answered are made again: after an outage however long, for nobody else may have
         reclaimed the job; where the store refuses it, for as long as a lease."""
+        # Also a single one: what was asked for beside it must not be refused with it again.
+        self._is_one_by_one |= is_refused
         if not is_refused or len(reports) != 1:
-            self._is_one_by_one |= is_refused
             self._lane.put_back(reports)
             return
         [report] = reports

@@ -9,6 +9,7 @@ from heracles.transport import Listener, Transport
 from heracles.worker.health import pause_s
 from heracles.worker.held import HeldJobs
 from heracles.worker.lane import Lane
+from heracles.worker.slots import Slots
 
 logger = logging.getLogger("heracles.worker")
 
@@ -26,12 +27,15 @@ class Hints:
         lanes: Mapping[str, Lane],
         held: HeldJobs,
         ask_about_held: Callable[[], None],
+        slots: Slots,
     ) -> None:
         self._transport = transport
         self._session = session
         self._lanes = lanes
         self._held = held
         self._ask_about_held = ask_about_held
+        self._slots = slots
+        self._seen = -1
         self._listener: Listener | None = None
         self._wanted: frozenset[str] = frozenset()
         self._is_closed = False
@@ -61,6 +65,9 @@ class Hints:
 
     def update(self) -> None:
         """Slots were taken or given back: hints of work that could not be taken on belong to other workers."""
+        if self._seen == self._slots.version:
+            return
+        self._seen = self._slots.version
         wanted = frozenset(queue for queue, lane in self._lanes.items() if lane.has_room)
         if wanted != self._wanted and self._listener is not None:
             self._wanted = wanted
@@ -70,7 +77,7 @@ class Hints:
         if self._is_closed:
             return
         self._listener = listener = self._transport.listen(self._session, tuple(self._lanes))
-        self._wanted = frozenset(self._lanes)
+        self._wanted, self._seen = frozenset(self._lanes), -1
         self.update()
         # What was told before is not told again.
         for lane in self._lanes.values():

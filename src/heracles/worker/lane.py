@@ -82,7 +82,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """Whether it could begin another job now."""
-        return not self._is_closed and self._slots.has_room(self.queue)
+        return self._slots.has_room(self.queue)
 
     def _should_look(self, now: float) -> bool:
         wants = not self._is_closed and self._look_at <= now
@@ -190,6 +190,7 @@ class Lane:
     def close(self) -> None:
         """Ask for nothing new."""
         self._is_closed = True
+        self._slots.close(self.queue)
         self._wake.set()
 
     def give_back(self) -> None:

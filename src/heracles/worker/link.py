@@ -38,7 +38,7 @@ class Link:
         self._lanes: dict[str, Lane] = {}
         self._health = StoreHealth(transport.identity, self._is_back)
         self._upkeep = Upkeep(transport, self._session, self._held, self._health, crew.executor.stop)
-        self._hints = Hints(transport, self._session, self._lanes, self._held, self._upkeep.beat_soon)
+        self._hints = Hints(transport, self._session, self._lanes, self._held, self._upkeep.beat_soon, crew.slots)
         self._fetching: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Task[None] | None = None
 

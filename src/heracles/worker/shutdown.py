@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import wait
 
@@ -17,10 +18,12 @@ logger = logging.getLogger("heracles.worker")
 
 #: Seconds that code has to end in when a worker is stopped by force.
 FORCE_PATIENCE_S = 3.0
-#: Seconds from a second signal to the end of the process, whatever blocks it, and those that giving back may take of
-#: them. Below the 5 that are promised.
-EXIT_AFTER_S = 3.5
-GIVE_BACK_S = 1.0
+#: Seconds from a second signal on: until an event loop that gives no sign counts as blocked, until what has not ended
+#: is given back, until that has to be done, and until the process ends whatever happens. Below the 5 that are promised.
+SIGN_OF_LIFE_S = 1.0
+LEAVE_AT_S = 3.5
+GIVEN_BACK_AT_S = 4.5
+EXIT_AT_S = 4.7
 
 
 async def end_jobs(
@@ -62,30 +65,45 @@ def _held(links: Iterable[Link]) -> Sequence[HeldJob]:
     return [job for link in links for job in link.held()]
 
 
-def exit_unless(has_stopped: threading.Event, links: Sequence[Link]) -> None:
+def exit_unless(has_stopped: threading.Event, loop: asyncio.AbstractEventLoop, links: Sequence[Link]) -> None:
     """End the process if its worker has not stopped in time after a second signal.
 
     Runs in a thread of its own: the event loop may be blocked for good.
     """
-    if has_stopped.wait(EXIT_AFTER_S):
-        return
+    began = time.monotonic()
     # Should anything below hang, a lock of the logging module held by blocked code for instance.
-    guard = threading.Timer(GIVE_BACK_S + 0.2, os._exit, (1,))
+    guard = threading.Timer(EXIT_AT_S, os._exit, (1,))
     guard.daemon = True
     guard.start()
-    is_clean = _give_back(links)
-    with contextlib.suppress(Exception):
+    if _gives_sign(loop) and has_stopped.wait(began + LEAVE_AT_S - time.monotonic()):
+        guard.cancel()
+        return
+    code = 1
+    try:
+        if _give_back(tuple(links), began + GIVEN_BACK_AT_S):
+            code = 0
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(0 if is_clean else 1)
+    finally:
+        os._exit(code)
 
 
-def _give_back(links: Sequence[Link]) -> bool:
+def _gives_sign(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the event loop is alive, or closed because all is over."""
+    is_alive = threading.Event()
+    try:
+        loop.call_soon_threadsafe(is_alive.set)
+    except RuntimeError:
+        return True
+    return is_alive.wait(SIGN_OF_LIFE_S)
+
+
+def _give_back(links: Sequence[Link], deadline: float) -> bool:
     """Whether the stores have taken back all that the process had."""
     answers = [link.leave() for link in links]
-    done, _ = wait(answers, GIVE_BACK_S)
-    errors = [answer.exception() for answer in done]
-    is_clean = len(done) == len(answers) and not any(errors)
+    done, _ = wait(answers, deadline - time.monotonic())
+    errors = [error for answer in done if (error := answer.exception()) is not None]
+    is_clean = len(done) == len(answers) and not errors
     if not is_clean:
         logger.error("what was running could not be given back, and starts anew when its lease ends: %s", errors)
     return is_clean

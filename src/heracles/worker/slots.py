@@ -1,102 +1,157 @@
 """Who may start how many jobs: the concurrency of each queue and that of the whole worker, shared fairly."""
 
+import heapq
 from collections.abc import Callable, Sequence
 
 
 class _Seat:
     """One queue's part. ``wants``: it has a reason to look for jobs, and would if it had a slot."""
 
-    __slots__ = ("limit", "used", "wake", "wants")
+    __slots__ = ("limit", "turn", "used", "wake", "wants")
 
-    def __init__(self, limit: int, wake: Callable[[], None]) -> None:
+    def __init__(self, limit: int, wake: Callable[[], None], turn: int) -> None:
         self.limit = limit
         self.wake = wake
         self.used = 0
         self.wants = False
+        #: Rises with every take: at a tie whoever took last comes last.
+        self.turn = turn
 
     @property
     def room(self) -> int:
         return max(0, self.limit - self.used)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """In the row of those that want slots."""
+        return self.used, self.turn
 
 
 class Slots:
     """Slots are taken before the store is asked for jobs, and given back when it had fewer, or when a job has ended.
 
     Under a cap, what is free goes to the queue that uses least among those that want some; at a tie whoever took last
-    comes last.
+    comes last. What one call costs grows with the queues that want slots and get none, not with all that are served.
     """
 
     def __init__(self, cap: int | None) -> None:
         self._cap = cap
+        self._used = 0
+        self._turns = 0
         self._seats: dict[str, _Seat] = {}
+        self._wanting: dict[str, _Seat] = {}
+        #: Rises whenever ``has_room`` may have changed for some queue.
+        self.version = 0
 
     def add(self, queue: str, limit: int, wake: Callable[[], None]) -> None:
         """Let a queue take up to ``limit``; ``wake`` is called when it wants some and there may be some."""
-        self._seats[queue] = _Seat(limit, wake)
+        self._turns += 1
+        self._seats[queue] = _Seat(limit, wake, self._turns)
+        self.version += 1
+
+    def close(self, queue: str) -> None:
+        """The queue takes no more; what it has it still gives back."""
+        self._seats[queue].limit = 0
+        self.version += 1
+        self.want(queue, False)
 
     def want(self, queue: str, wants: bool) -> None:
         """Whether the queue has a reason to look for jobs."""
-        self._seats[queue].wants = wants
+        seat = self._seats[queue]
+        if seat.wants == wants:
+            return
+        seat.wants = wants
+        if wants:
+            self._wanting[queue] = seat
+        else:
+            del self._wanting[queue]
+            # What was kept for it is another one's now.
+            self._wake(self._free())
 
     def has_room(self, queue: str) -> bool:
         """Whether it could take one, if no other queue wanted it."""
-        return self._seats[queue].room > 0 and (self._cap is None or self._used() < self._cap)
+        return self._seats[queue].room > 0 and self._free() > 0
 
     def share(self, queue: str) -> int:
         """How many it could take now."""
-        seat = self._seats[queue]
+        seat, free = self._seats[queue], self._free()
+        if not seat.room or not free:
+            return 0
         if self._cap is None:
             return seat.room
-        free = self._cap - self._used()
-        if free <= 0:
-            return 0
-        rivals = [s for name, s in self._seats.items() if (s.wants or name == queue) and s.room]
-        return _share(seat, free, rivals) if seat.room else 0
+        rivals = [other for other in self._wanting.values() if other is not seat and other.room]
+        if len(rivals) >= free:
+            return int(sum(other.place < seat.place for other in rivals) < free)
+        return _share(seat, free, sorted((seat, *rivals), key=_place)) if rivals else min(seat.room, free)
 
     def take(self, queue: str) -> int:
         """Take all that it may have now; how many these are."""
         count = self.share(queue)
         if count:
-            # To the end of the row.
-            seat = self._seats[queue] = self._seats.pop(queue)
-            seat.used += count
+            seat = self._seats[queue]
+            self._turns += 1
+            seat.turn = self._turns
+            self._book(seat, count)
         return count
 
     def take_also(self, queue: str, count: int) -> None:
         """Book jobs that run already, whether there is room for them or not."""
-        self._seats[queue].used += count
+        self._book(self._seats[queue], count)
 
     def give_back(self, queue: str, count: int = 1) -> None:
         """So many of the queue's slots are free again."""
         if not count:
             return
-        self._seats[queue].used -= count
-        for seat in tuple(self._seats.values()):
-            if seat.wants:
-                seat.wake()
+        seat = self._seats[queue]
+        self._book(seat, -count)
+        if self._cap is not None:
+            self._wake(self._free())
+        elif seat.wants:
+            seat.wake()
 
-    def _used(self) -> int:
-        return sum(seat.used for seat in self._seats.values())
+    def _free(self) -> int:
+        return _MANY if self._cap is None else max(0, self._cap - self._used)
+
+    def _book(self, seat: _Seat, count: int) -> None:
+        had_room, was_free = seat.room > 0, self._free() > 0
+        seat.used += count
+        self._used += count
+        if had_room != (seat.room > 0) or was_free != (self._free() > 0):
+            self.version += 1
+
+    def _wake(self, count: int) -> None:
+        """Wake so many of those that want slots, the first in the row."""
+        wanting = [seat for seat in self._wanting.values() if seat.room]
+        for seat in wanting if len(wanting) <= count else heapq.nsmallest(count, wanting, key=_place):
+            seat.wake()
 
 
-def _share(mine: _Seat, free: int, rivals: Sequence[_Seat]) -> int:
-    """What falls to ``mine`` when free slots go, one by one, to the rival that uses least, at a tie to the first."""
-    if sum(seat.room for seat in rivals) <= free:
+#: More slots than any queue may have: what is free where there is no cap.
+_MANY = 1 << 62
+
+
+def _place(seat: _Seat) -> tuple[int, int]:
+    return seat.place
+
+
+def _share(mine: _Seat, free: int, row: Sequence[_Seat]) -> int:
+    """What falls to ``mine`` when free slots go, one by one, to the one that uses least, at a tie to the first."""
+    if sum(seat.room for seat in row) <= free:
         return mine.room
 
     def up_to(level: int, seat: _Seat) -> int:
         return min(max(level - seat.used, 0), seat.limit - seat.used)
 
     # The highest level to which all can be brought.
-    lowest, highest = 0, max(seat.limit for seat in rivals)
+    lowest, highest = 0, max(seat.limit for seat in row)
     while lowest < highest:
         middle = (lowest + highest + 1) // 2
-        if sum(up_to(middle, seat) for seat in rivals) <= free:
+        if sum(up_to(middle, seat) for seat in row) <= free:
             lowest = middle
         else:
             highest = middle - 1
-    left = free - sum(up_to(lowest, seat) for seat in rivals)
-    next_ones = [seat for seat in rivals if up_to(lowest + 1, seat) > up_to(lowest, seat)]
+    left = free - sum(up_to(lowest, seat) for seat in row)
+    next_ones = sorted((seat for seat in row if up_to(lowest + 1, seat) > up_to(lowest, seat)), key=lambda s: s.turn)
     return up_to(lowest, mine) + (mine in next_ones[:left])
 
 

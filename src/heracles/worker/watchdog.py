@@ -1,6 +1,7 @@
 """Watches, from a thread that no job can block, over leases that end and over an event loop that stands still."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 import threading
@@ -67,7 +68,8 @@ class LoopWatch:
         self._is_asked = True
         self._asked_at = time.monotonic()
         self._told_from = BLOCKED_S
-        self._loop.call_soon_threadsafe(self._alive)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, which others find out
+            self._loop.call_soon_threadsafe(self._alive)
 
     def _alive(self) -> None:
         self._is_asked = False

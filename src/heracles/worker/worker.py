@@ -170,12 +170,16 @@ class Worker:
 
         def heard(level: int) -> None:
             loop.call_soon_threadsafe(self._heed_signal, level)
-            if level > 1:
+            if level == 2:
                 # In a thread of its own, for the event loop may be blocked.
-                exiting = threading.Thread(target=exit_unless, args=(self._has_stopped, self._links), daemon=True)
-                exiting.start()
+                given = (self._has_stopped, loop, self._links)
+                threading.Thread(target=exit_unless, args=given, name="heracles-exit", daemon=True).start()
 
         self._runs = True
+        if self._state is State.NEW:
+            # What an earlier call that could not start has left.
+            for left in (self._stop_wanted, self._forced, self._has_stopped):
+                left.clear()
         try:
             with SignalWatch(heard, self._patience_s):
                 await self._start_or_give_up(self._start_at_last() if wait_for_store else self.start())
