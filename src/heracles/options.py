@@ -197,7 +197,7 @@ _ALL = (
     ),
     _option(
         "batch_size", Unit.COUNT, *_EVERY_TRANSPORT, default=10, maximum=1000,
-        help="the most jobs a worker takes ahead of its free slots",
+        help="the most jobs a worker may take ahead of its free slots; it takes none ahead, whatever is given",
     ),
     _option(
         "lease", Unit.MS, *_EVERY_TRANSPORT, Scope.WORK, default=30_000, minimum=100, maximum=86_400_000,

@@ -135,6 +135,10 @@ def build_transport(transport: type[Transport] | Transport | None, options: Mapp
         return default_transport(options)
     if isinstance(transport, type):
         return _transports.make(Recipe(transport, options or {}))
+    if not hasattr(transport, "settings"):
+        raise OptionError(
+            f"transport={transport!r:.80} is no transport: give RedisTransport, SqliteTransport or an instance"
+        )
     if options:
         raise OptionError("transport_options go with a transport class: give an instance its options when it is made")
     return transport

@@ -118,3 +118,10 @@ def test_an_app_that_sets_up_logging_itself_keeps_its_own(capsys: pytest.Capture
     logging.getLogger("heracles.test").warning("mine")
     assert capsys.readouterr().err == ""
     assert "mine" in own.getvalue()
+
+
+def test_of_a_jobs_failure_only_the_text_of_its_traceback_is_left() -> None:
+    made = record("it failed", level=logging.ERROR)
+    made.exc_text = "Traceback …\nValueError: no"
+    assert text(made).split("\n")[1:] == ["    | Traceback …", "    | ValueError: no"]
+    assert as_json(made)["exception"] == made.exc_text

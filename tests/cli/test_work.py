@@ -171,3 +171,11 @@ def test_an_app_without_jobs_is_warned_of(tmp_path: Path) -> None:
     with running("work", "--id=a", cwd=tmp_path) as worker:
         assert "WARNING" in worker.await_line("none are registered")
         assert re.search(r"\d\d:\d\d:\d\d\.\d\d\d ", worker.log)
+
+
+def test_a_worker_that_serves_none_of_its_apps_queues_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(
+        "from heracles import Job\n\n@Job.register(queue='emails')\nclass Send(Job):\n    def execute(self): ...\n"
+    )
+    with running("work", "--id=a", cwd=tmp_path) as worker:
+        assert "--queues=emails" in worker.await_line("none of these jobs")

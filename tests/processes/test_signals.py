@@ -79,7 +79,7 @@ async def test_what_was_given_back_runs_elsewhere_at_once(site: ProcessSite) -> 
     await site.begun(dispatch_id)
     site.worker(id="worker-2", lease_ms=60_000).await_line("pid")
     first.signal(signal.SIGTERM)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.3)
     first.signal(signal.SIGTERM)
     await _ended(first)
     site.open("door")

@@ -11,7 +11,7 @@ import pytest
 from heracles.errors import ConfigurationError, OptionError
 from heracles.redis import Redis, RedisTransport
 from heracles.sqlite import SqliteTransport
-from heracles.wiring import default_transport, overlaid, transport_from_url, use_by_default
+from heracles.wiring import build_transport, default_transport, overlaid, transport_from_url, use_by_default
 
 
 @pytest.fixture
@@ -108,3 +108,16 @@ def test_a_program_on_sqlite_never_imports_the_redis_client() -> None:
         "sys.exit('redis' in sys.modules or 'heracles.redis' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_connection_that_is_named_default_may_come_from_any_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://plain:1")
+    monkeypatch.setenv("HERACLES_URL", "sqlite:///file.db")
+    assert "plain:1" in RedisTransport(key_prefix="mine").identity
+    monkeypatch.setenv("HERACLES_URL", "redis://heracles:1")
+    assert "heracles:1" in RedisTransport(key_prefix="mine").identity
+
+
+def test_what_is_no_transport_is_refused_at_once() -> None:
+    with pytest.raises(OptionError, match="'redis' is no transport: give RedisTransport"):
+        build_transport("redis", None)  # type: ignore[arg-type]  # the mistake that is tested

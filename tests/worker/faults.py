@@ -25,6 +25,7 @@ class FaultyTransport:
         self.answer_delay_s = 0.0
         #: Reports on jobs with this result are refused, and whatever else is in the same call.
         self.refused_result: bytes | None = None
+        self.refusals = 0
         self.exchanges = 0
         self.recovered: list[Delivery] = []
 
@@ -54,6 +55,7 @@ class FaultyTransport:
     ) -> Exchange:
         self.exchanges += 1
         if self.refused_result is not None and any(report.result == self.refused_result for report in reports):
+            self.refusals += 1
             raise TransportError("a value is refused")
         answer = await self._call(
             lambda: self._real.exchange(

@@ -159,6 +159,7 @@ async def test_a_report_that_the_store_refuses_holds_up_nothing_else(site: Site)
     await site.worker(on=faulty, concurrency=2)
     faulty.refused_result = b'"refused"'
     refused = await site.dispatch("Note", "refused")
+    await eventually(lambda: faulty.refusals > 1)
     for i in range(10):
         assert (await site.run("Note", i)).status is JobStatus.COMPLETED
     assert (await site.record(refused)).status is JobStatus.RUNNING

@@ -201,3 +201,12 @@ async def test_a_blocked_event_loop_is_told_with_job_and_line(site: Site, caplog
     assert "Block dispatch-1" in warning
     assert "jobs.py, line " in warning
     assert "in execute" in warning
+
+
+async def test_the_log_has_the_traceback_of_a_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    await site.worker(max_retries=0)
+    await site.run("Raise", "ValueError")
+    [line] = [record for record in caplog.records if "failed for good" in record.getMessage()]
+    assert line.exc_text is not None
+    assert "Traceback" in line.exc_text
+    assert line.dispatch_id == "dispatch-1"  # type: ignore[attr-defined]  # from extra

@@ -83,8 +83,7 @@ class TextFormatter(logging.Formatter):
         return "\n".join([" ".join(filter(None, parts)), *map(_marked, self._details(record))])
 
     def _details(self, record: logging.LogRecord) -> list[str]:
-        exception = self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
-        return [line for text in (exception, record.stack_info) if text for line in text.split("\n")]
+        return [line for text in (_exception(self, record), record.stack_info) if text for line in text.split("\n")]
 
     def _dim(self, text: str) -> str:
         return f"{_DIM}{text}{_RESET}" if self._in_colour and text else text
@@ -112,12 +111,19 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         line |= {key: _plain(value) for key, value in vars(record).items() if key not in _STANDARD and key not in line}
-        if record.exc_info and record.exc_info[0]:
-            line["exception"] = self.formatException(record.exc_info)
+        if exception := _exception(self, record):
+            line["exception"] = exception
         if record.stack_info:
             line["stack"] = record.stack_info
         # ASCII only: whatever reads it, lone surrogates and line separators harm nobody.
         return json.dumps(line)
+
+
+def _exception(formatter: logging.Formatter, record: logging.LogRecord) -> str | None:
+    """The traceback; of a job's failure only its text is left."""
+    if record.exc_info and record.exc_info[0]:
+        return formatter.formatException(record.exc_info)
+    return record.exc_text
 
 
 def _ids(record: logging.LogRecord) -> str:

@@ -179,3 +179,8 @@ def _begin(plan: _Plan, before: str = "") -> None:
         logger.info("jobs: %s", ", ".join(names))
     else:
         logger.warning("jobs: none are registered, so that whatever comes goes back to its queue")
+    elsewhere = sorted({definition.queue for definition in all_jobs().values()})
+    if elsewhere and not set(elsewhere) & set(plan.queues):
+        logger.warning(
+            "none of these jobs goes to these queues by itself: --queues=%s serves them", ",".join(elsewhere)
+        )

@@ -238,7 +238,8 @@ class Redis:
                 return cls._registered[name]
         variables = _variables(name)
         for variable in variables:
-            if url := os.environ.get(variable):
+            url = os.environ.get(variable)
+            if url and not url.startswith("sqlite:"):
                 return cls._of_variable(name, variable, url)
         with cls._lock:
             if name in cls._from_environment:
@@ -267,7 +268,7 @@ def _variables(name: str) -> tuple[str, ...]:
     word = re.sub(r"[^A-Z0-9]", "_", name.upper())
     own = f"HERACLES_REDIS_{word}_URL"
     # What serves where nothing is named serves under the name that nothing stands for.
-    return (own, "HERACLES_REDIS_URL", "REDIS_URL") if name == "default" else (own,)
+    return (own, "HERACLES_URL", "HERACLES_REDIS_URL", "REDIS_URL") if name == "default" else (own,)
 
 
 # ------------------------------------------------------------------------------------------------------------ URLs

@@ -156,6 +156,13 @@ class Lane:
             self._refuse(self._hold(delivery, None, lease_until), Unknown())
             return
         job = self._hold(delivery, definition.options, lease_until)
+        if delivery.deliveries > 1:
+            logger.warning(
+                "%s runs again: the worker that ran it died or was cut off (start %d in a row without a report)",
+                job,
+                delivery.deliveries,
+                extra=_ids(delivery, self.queue),
+            )
         self._executor.start(job, definition, self._max_result_bytes, self._finish)
 
     def return_unstarted(self, delivery: Delivery, lease_until: float) -> None:
@@ -224,12 +231,20 @@ _WORDS = {
 def _log(job: HeldJob, report: Report) -> None:
     level = _LEVELS.get(report.kind, logging.DEBUG)
     if logger.isEnabledFor(level):
-        envelope = job.delivery.envelope
-        ids = {
-            "job_id": envelope.job_id,
-            "dispatch_id": envelope.dispatch_id,
-            "queue_name": job.queue,
-            "job_name": envelope.name,
-        }
         why = f": {report.error}" if report.error else ""
-        logger.log(level, "%s %s%s", job, _WORDS[report.kind], why, extra=ids)
+        arguments = (job, _WORDS[report.kind], why)
+        ids = _ids(job.delivery, job.queue)
+        record = logger.makeRecord(logger.name, level, __file__, 0, "%s %s%s", arguments, None, "_log", ids)
+        # What formatters show below the line of an exception, which is long gone here.
+        record.exc_text = report.traceback
+        logger.handle(record)
+
+
+def _ids(delivery: Delivery, queue: str) -> dict[str, str]:
+    envelope = delivery.envelope
+    return {
+        "job_id": envelope.job_id,
+        "dispatch_id": envelope.dispatch_id,
+        "queue_name": queue,
+        "job_name": envelope.name,
+    }

@@ -41,6 +41,8 @@ class Link:
         self._hints = Hints(transport, self._session, self._lanes, self._held, self._upkeep.beat_soon, crew.slots)
         self._fetching: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Task[None] | None = None
+        #: Whether the store has a record of the worker.
+        self._is_known = False
 
     async def start(self) -> None:
         """Reach the store, and let it know the worker.
@@ -50,6 +52,7 @@ class Link:
         """
         await self.transport.open()
         await self.transport.beat(self._session, (), RUNNING, ())
+        self._is_known = True
         self._upkeep.start()
         self._listening = asyncio.create_task(self._hints.run())
 
@@ -108,8 +111,9 @@ class Link:
                 await transport.close()
 
     async def _retire(self) -> None:
-        if self._health.is_failing:
-            return  # a call that has to time out would only hold up the end; the record expires by itself
+        if not self._is_known or self._health.is_failing:
+            # There is no record, or it expires by itself: a call that has to time out would only hold up the end.
+            return
         try:
             await self.transport.retire(self._session, tuple(self._lanes))
         except TransportError as error:

@@ -5,11 +5,13 @@ All of it is heard in a thread of its own, which no blocked event loop holds up.
 
 import contextlib
 import logging
+import math
 import os
 import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -21,6 +23,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: each time. Not a signal of its own: a terminal and systemd send theirs to supervisor and workers alike, and a
 #: worker that got it from both would take it for the second one.
 SUPERVISOR_FD = "HERACLES_SUPERVISOR_FD"
+
+
+#: Signals within this time are one: a terminal, a supervisor or timeout(1) may send theirs to the process and to its
+#: group, and nobody means by that to be in such a hurry.
+SAME_S = 0.02
 
 
 class SignalWatch:
@@ -81,6 +88,7 @@ class _Watch:
         self._former_fd = former_fd
         self._level = 0
         self._by_signal = 0
+        self._signalled_at = -math.inf
         self._by_supervisor = 0
 
     def run(self) -> None:
@@ -103,7 +111,9 @@ class _Watch:
 
     def _hear_signals(self) -> bool:
         numbers = self._signals.recv(64)
-        self._by_signal += sum(number in SIGNALS for number in numbers)
+        if any(number in SIGNALS for number in numbers) and time.monotonic() - self._signalled_at > SAME_S:
+            self._by_signal += 1
+            self._signalled_at = time.monotonic()
         self._pass_on(bytes(number for number in numbers if number not in SIGNALS))
         return bool(numbers)
 
