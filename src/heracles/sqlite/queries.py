@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from pathlib import Path
 
 _NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
 def _read(name: str) -> str:
-    return resources.files("heracles.sqlite").joinpath(name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _named(text: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from heracles.model import JobStatus, Report, ReportKind, Verdict
 from heracles.sqlite.ending import Ending, finish, release
 from heracles.sqlite.line import delay, leave, ready, save
 from heracles.sqlite.rows import JobRow, State
+from heracles.sqlite.starting import promote_due
 from heracles.sqlite.turn import Turn
 
 
@@ -116,6 +117,9 @@ def _retry(turn: Turn, job: JobRow, report: Report) -> None:
     if report.still_running:
         save(turn, waiting._replace(state=int(State.HELD), place=None))
         return
+    if report.delay_ms <= 0:
+        # What has become due before stands before it, in its line too.
+        promote_due(turn)
     outside = waiting._replace(line=None)
     delay(turn, outside, due_ms)
     leave(turn, job, report.overlap_delay_ms)

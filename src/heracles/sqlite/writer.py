@@ -28,9 +28,9 @@ _LARGEST_GROUP = 500
 
 haste = Haste()
 
-#: Runs inside a transaction, possibly several times; returns the answer and what to do once it is committed.
 T = TypeVar("T")
 Effect = Callable[[], None]
+#: Runs inside a transaction, possibly several times; returns the answer and what to do once it is committed.
 Work = Callable[[sqlite3.Connection], tuple[T, Effect | None]]
 
 
@@ -181,9 +181,10 @@ class TransactionThread:
     def _patient(self, group: Sequence[Request]) -> list[Request]:
         """Those that somebody still waits for, and whose time has not run out."""
         now = time.monotonic()
-        said = f"{self._path} has been locked by another program for {PATIENCE_S:.0f} s"
         late = [request for request in group if request.deadline < now]
-        _deliver([Settled(request, error=TransportUnavailableError(said)) for request in late])
+        if late:
+            said = f"{self._path} has been locked by another program for {PATIENCE_S:.0f} s"
+            _deliver([Settled(request, error=TransportUnavailableError(said)) for request in late])
         return [request for request in group if request.deadline >= now and not request.future.cancelled()]
 
     def _refuse(self, group: Sequence[Request], error: Exception) -> None:
