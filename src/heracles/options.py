@@ -14,7 +14,7 @@ import msgspec
 
 from heracles.errors import OptionError
 from heracles.model import JobOverlapBehavior, Value
-from heracles.units import ONE_SECOND, milliseconds
+from heracles.units import ONE_SECOND, milliseconds, whole
 
 
 class Unit(enum.Enum):
@@ -88,7 +88,7 @@ class Option(Value, frozen=True, kw_only=True):
             case Unit.MS:
                 return self._number(value, milliseconds(value) if isinstance(value, timedelta) else value)
             case Unit.SECONDS:
-                return self._number(value, -(-value // ONE_SECOND) if isinstance(value, timedelta) else value)
+                return self._number(value, whole(value, ONE_SECOND) if isinstance(value, timedelta) else value)
             case _:
                 return self._number(value, value)
 

@@ -114,7 +114,13 @@ def from_iso(text: str) -> int:
 
 def milliseconds(value: int | float | timedelta) -> int:
     """A plain number of milliseconds, or a timedelta, in whole milliseconds, rounded up."""
-    return -(-value // ONE_MS) if isinstance(value, timedelta) else -int(-value // 1)
+    return whole(value, ONE_MS) if isinstance(value, timedelta) else -int(-value // 1)
+
+
+def whole(value: timedelta, unit: timedelta) -> int:
+    """How many units it takes, rounded up."""
+    count, rest = divmod(value, unit)
+    return count + bool(rest)
 
 
 def seconds(value: int | float | timedelta) -> float:

@@ -134,3 +134,22 @@ def test_endless_recursion_has_a_bounded_traceback() -> None:
     line, traceback = error_text(caught.value)
     assert line.startswith("RecursionError")
     assert len(traceback.encode()) <= 64 * 1024
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, RecursionError, ValueError])
+def test_an_error_whose_text_raises_has_a_text_all_the_same(raised: type[BaseException]) -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise raised
+
+    line, trace = error_text(Broken())
+    assert line == f"Broken: <its text cannot be had: {raised.__name__}>"
+    assert "Broken" in trace
+
+
+def test_groups_nested_deeper_than_calls_may_be_have_a_text() -> None:
+    error: Exception = ValueError("inside")
+    for _ in range(1500):
+        error = ExceptionGroup("group", [error])
+    line, _ = error_text(error)
+    assert line.startswith("ExceptionGroup: group")

@@ -83,8 +83,8 @@ VALUE, ERROR = Returned(result=b"1"), Raised(error="E: e")
     [
         (None, Completed(result=b"1"), Failed(error="E: e")),
         (Stop.CANCELLED, Released(), Released()),
-        (Stop.RETURNED, Completed(result=b"1"), GivenBack()),
-        (Stop.LOST, Completed(result=b"1"), GivenBack()),
+        (Stop.RETURNED, GivenBack(), GivenBack()),
+        (Stop.LOST, GivenBack(), GivenBack()),
     ],
 )
 def test_what_code_was_asked_to_end_for_decides_what_its_end_means(

@@ -85,14 +85,14 @@ def error_text(exc: BaseException) -> tuple[str, str]:
 def _message(exc: BaseException) -> str:
     try:
         return _valid(str(exc))
-    except Exception as broken:  # noqa: BLE001 - its own __str__ may raise anything
+    except BaseException as broken:  # noqa: BLE001 - its own __str__ may raise anything, SystemExit included
         return f"<its text cannot be had: {type(broken).__name__}>"
 
 
 def _traceback(exc: BaseException) -> str:
     try:
         return _valid("".join(traceback.format_exception(exc)))
-    except Exception as broken:  # noqa: BLE001 - as above, and it must not hide the job's own error
+    except BaseException as broken:  # noqa: BLE001 - as above, and it must not hide the job's own error
         frames = "".join(traceback.format_tb(exc.__traceback__))
         return _valid(f"{frames}{type(exc).__name__} <its text cannot be had: {type(broken).__name__}>\n")
 

@@ -185,9 +185,15 @@ def _failed_for_good(error: BaseException) -> Raised:
 
 def _is_fail(error: BaseException) -> bool:
     """Whether it is ``Fail``, or nothing but ``Fail`` in a group, as a TaskGroup wraps it."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(Fail)[1] is None
-    return isinstance(error, Fail)
+    waiting = [error]
+    # A loop, for groups may be nested deeper than calls may.
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, BaseExceptionGroup):
+            waiting.extend(found.exceptions)
+        elif not isinstance(found, Fail):
+            return False
+    return True
 
 
 def _stack(job: HeldJob) -> str | None:

@@ -1,5 +1,7 @@
 """How the code of a job ended, and what that means for the job."""
 
+from typing import assert_never
+
 from heracles.model import Value
 from heracles.worker.held import Stop
 
@@ -71,11 +73,14 @@ def conclude(ending: Ending, stop: Stop | None, timeout_ms: int | None) -> Outco
             return Released()
         case Stop.TIMED_OUT:
             return timed_out(timeout_ms, getattr(ending, "traceback", None), still_running=False)
-        case Stop.RETURNED | Stop.LOST if isinstance(ending, Raised):
-            # Whatever it raised may be a consequence of having been stopped: that costs no retry.
+        case Stop.RETURNED | Stop.LOST:
+            # Whatever it raised or returned may be a consequence of having been stopped: the first costs no retry, the
+            # second may be half of the work.
             return GivenBack()
-        case _:
+        case None:
             return _by_itself(ending)
+        case _:
+            assert_never(stop)
 
 
 def _by_itself(ending: Ending) -> Outcome:
