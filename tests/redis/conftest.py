@@ -21,7 +21,11 @@ class Behind:
     def __init__(self, client: "redis.Redis", prefix: str) -> None:
         self.client = client
         self.prefix = prefix
-        self._connection = client.connection_pool.get_connection()
+        self._connection = client.connection_pool.make_connection()
+
+    def close(self) -> None:
+        """Let go."""
+        self._connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
 
     def key(self, rest: str) -> str:
         """The whole name."""
@@ -75,7 +79,9 @@ def redis_store(request: pytest.FixtureRequest, servers: Servers, tmp_path: Any)
 def behind(redis_store: RedisStore) -> Iterator[Behind]:
     """Behind the transport."""
     with redis_store.servers[0].client() as client:
-        yield Behind(client, redis_store.prefix)
+        made = Behind(client, redis_store.prefix)
+        yield made
+        made.close()
 
 
 @pytest.fixture

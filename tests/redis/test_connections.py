@@ -6,9 +6,10 @@ import pytest
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from heracles.errors import ConfigurationError, OptionError, TransportError, TransportUnavailableError
+from heracles.model import ReportKind, SignalKind, Verdict
 from heracles.redis import Redis, RedisTransport
 from heracles.redis.connections import Endpoint
-from tests.conformance.driver import Driver
+from tests.conformance.driver import Driver, is_woken
 from tests.redis.conftest import MakePrivate
 from tests.servers import free_port
 
@@ -110,6 +111,16 @@ def test_the_environment_registers_names(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "s3cr3t" not in str(caught.value)
 
 
+def test_the_default_may_come_from_the_variables_of_the_default_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Redis, "_registered", {})
+    monkeypatch.setenv("REDIS_URL", "redis://three:3")
+    assert Redis.connection("default").identity == "redis://three:3"
+    monkeypatch.setenv("HERACLES_REDIS_URL", "redis://two:2")
+    assert Redis.connection("default").identity == "redis://two:2"
+    monkeypatch.setenv("HERACLES_REDIS_DEFAULT_URL", "redis://one:1")
+    assert Redis.connection("default").identity == "redis://one:1"
+
+
 def test_code_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERACLES_REDIS_CACHE_B_URL", "redis://environment:1")
     Redis.register_connection("cache_b", url="redis://code:1")
@@ -174,6 +185,38 @@ async def test_a_missing_permission_is_named(make_private: MakePrivate) -> None:
     Redis.register_connection("limited", url=private.server.url, username="app", password="pw")
     with pytest.raises(TransportError, match="permission"):
         await Driver(RedisTransport(connection="limited")).put("d-1")
+
+
+async def test_a_listener_without_permission_says_so_once(
+    make_private: MakePrivate, caplog: pytest.LogCaptureFixture
+) -> None:
+    private = make_private(options={"user app": "on >pw allkeys allchannels allcommands -subscribe"})
+    Redis.register_connection("limited", url=private.server.url, username="app", password="pw")
+    transport = RedisTransport(connection="limited")
+    driver = Driver(transport)
+    listener = driver.listen()
+    await listener.wait(100)
+    await driver.put()
+    assert await is_woken(listener, SignalKind.WORK)
+    await listener.wait(500)
+    await listener.close()
+    assert caplog.text.count("hints cannot be heard") == 1
+    await transport.close()
+
+
+async def test_a_permission_that_is_lost_midway_is_no_lost_report(make_private: MakePrivate) -> None:
+    private = make_private(options={"user app": "on >pw allkeys allchannels allcommands"})
+    Redis.register_connection("limited", url=private.server.url, username="app", password="pw")
+    transport = RedisTransport(connection="limited")
+    driver = Driver(transport)
+    delivery = await driver.put_running("d-1")
+    private.server.command("ACL", "SETUSER", "app", "-hset")
+    with pytest.raises(TransportError, match="permission"):
+        await driver.report(delivery, ReportKind.COMPLETED)
+    private.server.command("ACL", "SETUSER", "app", "+hset")
+    assert await driver.report(delivery, ReportKind.COMPLETED) is Verdict.APPLIED
+    assert await driver.counts() == {"COMPLETED": 1}
+    await transport.close()
 
 
 async def test_tls(make_private: MakePrivate) -> None:

@@ -388,3 +388,19 @@ async def test_clear_ends_entries_that_nobody_has_read(driver: Driver, producer:
     assert await driver.transport.clear("emails") == 2
     assert await driver.counts() == {"CANCELLED": 2}
     assert await driver.start() == []
+
+
+async def test_exclusive_entries_start_in_the_order_in_which_they_were_written(
+    driver: Driver, producer: Producer
+) -> None:
+    exclusive = options(overlapBehavior=JobOverlapBehavior.NO_OVERLAP.value)
+    ids = [f"d-{number}" for number in range(6)]
+    # The first one's hash is late: those behind it must not be adopted before it.
+    messages = [producer.write(entry(jobId="j", dispatchId=dispatch_id, options=exclusive)) for dispatch_id in ids]
+    for dispatch_id, message in reversed(list(zip(ids, messages, strict=True))):
+        assert await driver.start(2) == []
+        producer.write_hash(entry(jobId="j", dispatchId=dispatch_id), message)
+    for dispatch_id in ids:
+        (delivery,) = await start_all(driver, 1)
+        assert delivery.envelope.dispatch_id == dispatch_id
+        await driver.finish(delivery)

@@ -51,6 +51,24 @@ def test_a_loop_that_ends_leaves_no_warning(transport: RedisTransport) -> None:
         gc.collect()
 
 
+def test_on_uvloop(transport: RedisTransport) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def use() -> None:
+        driver = Driver(transport)
+        listener = driver.listen()
+        await listener.wait(100)
+        await driver.put()
+        assert await is_woken(listener, SignalKind.WORK)
+        assert len(await driver.start()) == 1
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(use())
+        gc.collect()
+
+
 def test_several_threads_at_once(transport: RedisTransport) -> None:
     failures: list[BaseException] = []
 

@@ -12,6 +12,7 @@ import redis
 from heracles.errors import TransportError, TransportUnavailableError
 from heracles.model import JobStatus, ReportKind, SignalKind, Verdict
 from heracles.redis import Redis, RedisTransport
+from heracles.redis.store import Store
 from tests.conformance.driver import LATER_MS, Driver, envelope, ids, is_woken, report_on
 from tests.proxy import Proxy
 from tests.redis.conftest import QUEUE, MakePrivate
@@ -318,6 +319,15 @@ async def test_durability_fsync_needs_a_server_that_can(make_private: MakePrivat
     await driver.put("d-1")
     private.server.restart()
     assert await driver.status("d-1") is JobStatus.PENDING
+
+
+async def test_durability_fsync_asks_a_server_that_can_tell() -> None:
+    info = b"redis_version:7.2.0\r\naof_enabled:1\r\n"
+    async with pretending(b"$%d\r\n%s\r\n" % (len(info), info)) as port:
+        Redis.register_connection("pretending", url=f"redis://127.0.0.1:{port}", **IMPATIENT)
+        store = Store("pretending", "p", "workers", RedisTransport(durability="fsync").settings)
+        assert await store.durable() == ("WAITAOF", 1, 0, 3000)
+        await store.close()
 
 
 async def test_durability_replicated_needs_a_replica(make_private: MakePrivate) -> None:

@@ -39,6 +39,14 @@ class Adoption:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def stop(self) -> None:
+        """End what is under way on the running event loop; others adopt those entries."""
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self._tasks if task.get_loop() is loop]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _take(self, queue: str, entries: Sequence[Any]) -> None:
         try:
             deadline = asyncio.get_running_loop().time() + HASH_WITHIN_S

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from heracles.errors import HeraclesError, OptionError
+from heracles.errors import HeraclesError, OptionError, TransportUnavailableError
 from heracles.model import Session, Signal, SignalKind
 from heracles.options import check_id
 from heracles.redis.entries import text_of
 from heracles.redis.keys import ref_of
-from heracles.redis.refusals import Refusal
+from heracles.redis.refusals import Refusal, translate
 from heracles.redis.store import Store
 from heracles.redis.wire import LostError, Wire
 
@@ -112,7 +112,7 @@ class RedisListener:
             if message is None:
                 raise LostError(f"{wire.where}: the connection for cancellations is lost")
             if isinstance(message, Refusal):
-                raise message
+                raise translate(message, wire.where)
             if message[0] == b"message":
                 await self._cancelled(channels[text_of(message[1])], message[2])
 
@@ -182,7 +182,7 @@ class TokenWatch:
         finally:
             self._waits_for = None
         if isinstance(answer, Refusal):
-            raise answer
+            raise translate(answer, wire.where)
         queue = keys.get(text_of(answer[0])) if answer else None
         if queue in self._wanted:
             self._hear(Signal(kind=SignalKind.WORK, queue=queue))
@@ -200,15 +200,19 @@ class TokenWatch:
 
 async def _for_ever(listen: Callable[[], Awaitable[None]]) -> None:
     """Listen again after every loss."""
-    pause_s = FIRST_PAUSE_S
+    pause_s, has_warned = FIRST_PAUSE_S, False
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
         try:
             await listen()
-        except (HeraclesError, Refusal, TimeoutError) as error:
+        except (TransportUnavailableError, TimeoutError) as error:
             # The worker's own calls tell of the outage.
             logger.debug("listening is interrupted: %s", error)
+        except HeraclesError as error:
+            if not has_warned:
+                logger.warning("hints cannot be heard, so jobs and cancellations are found by looking: %s", error)
+            has_warned = True
         if loop.time() - began > LONGEST_PAUSE_S:
             pause_s = FIRST_PAUSE_S
         await asyncio.sleep(pause_s)

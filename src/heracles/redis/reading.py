@@ -11,7 +11,7 @@ from heracles.redis.entries import mapping, number_of, text_of, time_of
 from heracles.redis.records import read_record
 from heracles.redis.refusals import Refusal
 from heracles.redis.store import Store
-from heracles.redis.walking import chunks, priorities
+from heracles.redis.walking import chunks, members, priorities
 from heracles.redis.wire import LostError
 from heracles.units import to_datetime, to_iso
 
@@ -80,7 +80,7 @@ class Reading:
         found: list[_Age] = []
         for place in ("scheduled", "delayed", "waiting", "leases"):
             key = self._store.keys.of(place, queue)
-            found += await self._ages(queue, await self._store.command(key, "ZRANGE", key, 0, -1), statuses)
+            found += await self._ages(queue, await members(self._store, key), statuses)
         # What runs has a lease, so streams are walked for the others only.
         if statuses - {JobStatus.RUNNING}:
             for priority in await priorities(self._store, queue):

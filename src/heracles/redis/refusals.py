@@ -20,6 +20,8 @@ _WAYS_OUT = {
     "NOPROTO": "this server does not speak Redis' protocol as it should",
 }
 _CODE = re.compile(r"\b(" + "|".join((*_PASSING, *_WAYS_OUT)) + r")\b")
+#: What a script is answered whose user lacks a permission.
+_DENIED = "can't run this command"
 _AUTH = re.compile(r"AUTH <password> called without|invalid password|without any password configured", re.IGNORECASE)
 
 
@@ -40,5 +42,7 @@ def translate(refusal: Refusal, where: str) -> TransportError:
         return TransportUnavailableError(f"{where} cannot serve now: {text}")
     if _AUTH.search(text):
         code = "WRONGPASS"
+    elif _DENIED in text:
+        code = "NOPERM"
     way_out = _WAYS_OUT.get(code)
     return TransportError(f"{where}: {way_out} ({text})" if way_out else f"{where} refused: {text}")

@@ -164,13 +164,15 @@ class Store:
 
     # -------------------------------------------------------------------------------------------------- the server
 
-    def durable(self) -> Command | None:
+    async def durable(self) -> Command | None:
         """What is sent behind a dispatch so that its answer says that it is safe."""
         match self.settings.durability:
             case "replicated":
                 return ("WAIT", 1, DURABLE_WITHIN_MS)
-            case "fsync" if self._waits_for_disk:
-                return ("WAITAOF", 1, 0, DURABLE_WITHIN_MS)
+            case "fsync":
+                # The server is checked first: only then is known whether it can tell.
+                await self.servers()
+                return ("WAITAOF", 1, 0, DURABLE_WITHIN_MS) if self._waits_for_disk else None
             case _:
                 return None
 

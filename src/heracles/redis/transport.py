@@ -88,6 +88,7 @@ class RedisTransport:
 
     async def close(self) -> None:
         """As ``Transport.close``."""
+        await self._adoption.stop()
         await self._store.close()
 
     # ------------------------------------------------------------------------------------------------- producers
@@ -107,9 +108,7 @@ class RedisTransport:
             self._known_queues.add(queue)
 
     async def _enqueue(self, queue: str, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
-        # The server is checked first: only then is known how durable it can be.
-        await self._store.servers()
-        durable = self._store.durable()
+        durable = await self._store.durable()
         arguments = [part for envelope in envelopes for part in enqueue_arguments(envelope)]
         answer = await self._store.run("enqueue", queue, "" if durable is None else "1", *arguments, then=durable)
         if durable is not None:

@@ -12,6 +12,8 @@ from heracles.redis.store import Store
 SCAN_STEP = 500
 #: Members of a set in one step.
 SET_STEP = 200
+#: Where nothing but names is read.
+LONG_STEP = 2000
 #: What one call may carry, so that it holds up no others for long.
 MOST_BYTES = 8_000_000
 T = TypeVar("T")
@@ -46,6 +48,18 @@ async def priorities(store: Store, queue: str) -> Sequence[int]:
     key = store.keys.of("priorities", queue)
     found = await store.command(key, "ZRANGE", key, 0, -1)
     return sorted({DEFAULT_PRIORITY, *(int(priority) for priority in found)})
+
+
+async def members(store: Store, key: str) -> Sequence[bytes]:
+    """All members of a sorted set, in order."""
+    found: dict[bytes, None] = {}
+    start = 0
+    while True:
+        step = await store.command(key, "ZRANGE", key, start, start + LONG_STEP - 1)
+        found.update(dict.fromkeys(step))
+        if len(step) < LONG_STEP:
+            return list(found)
+        start += LONG_STEP
 
 
 class RecordScan:

@@ -6,11 +6,14 @@
 -- ARGV[10…] for each entry: entry id, what to do ('stay' where it is, 'move' with new fields, 'fail', 'drop'),
 --   job id, dispatch id, '1' to leave it alone as long as its status hash is not there, priority, due in epoch ms
 --   or '', '1' if NO_OVERLAP, error, number of fields, and the fields
--- returns for each: 'absent' (left alone), 'adopted', 'failed', 'known' (another dispatch has its id) or 'dropped'
+-- returns for each: 'absent' (left alone, also where an earlier one may be of the same job id), 'adopted', 'failed',
+--   'known' (another dispatch has its id) or 'dropped'
 
 local FIXED = 10
 -- Until when another worker leaves an entry alone that this one waits for.
 local WAIT_MS = 2000
+-- How many entries under adoption one of them is compared with, so that those of a job id keep their order.
+local MOST_COMPARED = 200
 local stands_in, was_read = tonumber(ARGV[8]), ARGV[9] == '1'
 
 -- Not to be started again, and trimmed as a finished one.
@@ -58,6 +61,16 @@ local function enter(job, message, is_exclusive)
   job.has.overlap = is_exclusive and '1' or nil
 end
 
+-- Whether one that came before it is still to be adopted: it may be of the same job id.
+local function is_too_early(place)
+  for _, other in ipairs(call('ZRANGE', K.foreign, 0, MOST_COMPARED - 1)) do
+    if other < place and sub(other, 1, 4) == sub(place, 1, 4) then
+      return true
+    end
+  end
+  return false
+end
+
 local function move(job, priority, due, is_exclusive, fields)
   places.leave_stream(job)
   if priority ~= stands_in then
@@ -83,13 +96,17 @@ end
 local function adopt(at, fields)
   local message, deed = ARGV[at], ARGV[at + 1]
   local place = core.place_of(stands_in, message)
+  local is_exclusive, may_wait = ARGV[at + 7] == '1', ARGV[at + 4] == '1'
+  if is_exclusive and may_wait and was_read and is_too_early(place) then
+    return 'absent'
+  end
   call('ZREM', K.foreign, place)
   if deed == 'drop' then
     drop(message)
     return 'dropped'
   end
   local job = core.job_of(ARGV[at + 2], ARGV[at + 3])
-  if not job.status and ARGV[at + 4] == '1' then
+  if not job.status and may_wait then
     if was_read then
       call('ZADD', K.foreign, now + WAIT_MS, place)
     end
@@ -104,7 +121,6 @@ local function adopt(at, fields)
     end
     return 'adopted'
   end
-  local is_exclusive = ARGV[at + 7] == '1'
   enter(job, message, is_exclusive)
   local was_cancelled = call('DEL', K.cancelled .. ':' .. job.dispatch) == 1
   if deed == 'fail' or was_cancelled then

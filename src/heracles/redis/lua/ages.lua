@@ -5,14 +5,18 @@
 -- ARGV[9…] refs
 -- returns for each ref of such a status: createdAt, ref
 
+local found = {}
+
+local function look(ref)
+  local values = call('HMGET', core.job_named(core.parts_of(ref)).key, 'status', 'createdAt')
+  if values[1] and find(ARGV[8], ' ' .. values[1] .. ' ', 1, true) then
+    found[#found + 1] = { values[2] or '', ref }
+  end
+end
+
 return core.conclude(function()
-  local found = {}
   for at = 9, #ARGV do
-    local ref = ARGV[at]
-    local values = call('HMGET', core.job_named(core.parts_of(ref)).key, 'status', 'createdAt')
-    if values[1] and find(ARGV[8], ' ' .. values[1] .. ' ', 1, true) then
-      found[#found + 1] = { values[2] or '', ref }
-    end
+    places.attempt(look, ARGV[at])
   end
   return found
 end)

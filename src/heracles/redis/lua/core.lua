@@ -150,16 +150,16 @@ end
 -- The only place that writes a status. why: the error that is told. Then further fields of the hash and their values.
 function core.become(job, to, why, ...)
   local from = job.status
-  counted[to] = (counted[to] or 0) + 1
-  told[#told + 1] = job.ref
-  told[#told + 1] = why and to .. '\n' .. why or to
-  job.status = to
   if from then
-    counted[from] = (counted[from] or 0) - 1
     call('HSET', job.key, 'status', to, 'updatedAt', now_iso, ...)
+    counted[from] = (counted[from] or 0) - 1
   else
     call('HSET', job.key, 'status', to, ...)
   end
+  job.status = to
+  counted[to] = (counted[to] or 0) + 1
+  told[#told + 1] = job.ref
+  told[#told + 1] = why and to .. '\n' .. why or to
 end
 
 -- The number of the next change: rises with each.
@@ -195,15 +195,27 @@ function core.tell()
   counted, told, meta_seq = {}, {}, nil
 end
 
-function core.trim(priority)
+-- items: what has ended now, with when.
+function core.add_ended(priority, items)
   local list = core.ended_of(priority)
-  local over = most_entries < 0 and 0 or call('LLEN', list) - most_entries
-  if over > 0 then
+  local over = call('RPUSH', list, unpack(items)) - most_entries
+  if most_entries >= 0 and over > 0 then
     local messages = {}
     for _, item in ipairs(call('LPOP', list, min(over, 500))) do
       messages[#messages + 1] = match(item, '^[^:]+')
     end
     call('XDEL', core.stream_of(priority), unpack(messages))
+  end
+end
+
+function core.add_finished(status, refs)
+  local list = K.finished .. ':' .. status
+  -- Readers look no further than KEPT_FINISHED: it need not be cut each time.
+  if call('LPUSH', list, unpack(refs)) > KEPT_FINISHED + 100 then
+    call('LTRIM', list, 0, KEPT_FINISHED - 1)
+  end
+  if call('TTL', list) < longest_ttl then
+    call('EXPIRE', list, longest_ttl)
   end
 end
 
@@ -219,16 +231,10 @@ function core.settle()
     call('XACK', core.stream_of(priority), group, unpack(messages))
   end
   for priority, items in pairs(ended) do
-    call('RPUSH', core.ended_of(priority), unpack(items))
-    core.trim(priority)
+    core.add_ended(priority, items)
   end
   for status, refs in pairs(finished) do
-    local list = K.finished .. ':' .. status
-    call('LPUSH', list, unpack(refs))
-    call('LTRIM', list, 0, KEPT_FINISHED - 1)
-    if call('TTL', list) < longest_ttl then
-      call('EXPIRE', list, longest_ttl)
-    end
+    core.add_finished(status, refs)
   end
   acknowledged, ended, leased, unleased, finished, longest_ttl = {}, {}, {}, {}, {}, 1
 end
@@ -244,9 +250,12 @@ end
 -- Runs a verb. Also when it fails midway, what it has changed is counted and told.
 function core.conclude(verb)
   local is_done, answer = pcall(verb)
-  core.settle()
-  core.tell()
-  core.wake()
+  for _, act in ipairs({ core.settle, core.tell, core.wake }) do
+    local is_well, problem = pcall(act)
+    if is_done and not is_well then
+      is_done, answer = false, problem
+    end
+  end
   if is_done then
     return answer
   end

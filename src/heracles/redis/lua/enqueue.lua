@@ -112,8 +112,7 @@ return core.conclude(function()
   if ARGV[8] == '1' then
     call('HSET', K.meta, 'touched', now)
   end
-  local is_more = call('ZCOUNT', K.scheduled, '-inf', now) + call('ZCOUNT', K.delayed, '-inf', now) > 0
-  if is_more then
+  if places.next_due() <= now then
     -- What became due before is ready before. Moving it must not open the door of a full memory to new jobs.
     call('HSET', K.meta, 'touched', now)
     places.promote(100)

@@ -18,17 +18,6 @@ local STRIDE = 13
 local FIRST_REPORT = 14
 local MOST_PROMOTED, MOST_RECLAIMED = 100, 50
 
-local function next_due()
-  local least
-  for _, kind in ipairs({ K.scheduled, K.delayed, K.foreign }) do
-    local head = call('ZRANGE', kind, 0, 0, 'WITHSCORES')
-    if head[2] then
-      least = min(least or math.huge, tonumber(head[2]))
-    end
-  end
-  return least and max(least - now, 0) or -1
-end
-
 return core.conclude(function()
   core.allow_when_full()
   -- What became due before these reports is ready before what they make ready.
@@ -40,9 +29,8 @@ return core.conclude(function()
   core.settle()
   local reclaimed = 0
   if slots ~= 0 then
-    if is_due then
-      is_more = places.promote(MOST_PROMOTED) or is_more
-    end
+    -- A retry without a delay is ready at once.
+    is_more = places.promote(MOST_PROMOTED) or is_more
     reclaimed = reclaiming.reclaim(MOST_RECLAIMED)
     is_more = is_more or reclaimed >= MOST_RECLAIMED
   end
@@ -50,7 +38,8 @@ return core.conclude(function()
   if slots > 0 and not is_paused then
     is_more = starting.start_jobs() or is_more
   end
-  local due = next_due()
+  local due = min(places.next_due(), starting.next_foreign())
+  due = due == math.huge and -1 or max(due - now, 0)
   local is_full = #started + #foreign >= slots
   if is_more or slots > 0 and is_full then
     due = 0

@@ -1,18 +1,27 @@
 -- Second in every script: where a job stands, its turn among those of its job id, its end.
 
 local places = {}
+-- Ten years.
+local LONGEST_TTL = 316224000
 -- What went wrong with single jobs.
 local faults = {}
 
--- A job of which a key holds something else holds up no other one: it is left where it is, and told.
+-- What is wrong with the server, rather than with a job.
+local GENERAL = { 'OOM', 'NOPERM', 'READONLY', 'MISCONF', 'NOREPLICAS', 'non local key',
+  "can't run this command" }
+
+-- A job with which something is wrong (a key of it holds something else) holds up no other one: it is left where it is,
+-- and told.
 function places.attempt(act, ...)
   local is_done, answer = pcall(act, ...)
   if is_done then
     return answer
   end
   local text = type(answer) == 'table' and answer.err or tostring(answer)
-  if not find(text, 'WRONGTYPE', 1, true) then
-    error(answer, 0)
+  for _, general in ipairs(GENERAL) do
+    if find(text, general, 1, true) then
+      error(answer, 0)
+    end
   end
   faults[#faults + 1] = text
 end
@@ -59,11 +68,18 @@ function places.option_of(fields, pattern)
 end
 
 function places.ttl_of(fields)
-  return tonumber(places.option_of(fields, '"statusTtl":(%d+)')) or status_ttl
+  local given = tonumber(places.option_of(fields, '"statusTtl":(%d+)'))
+  -- Whatever another program has written there.
+  return given and max(min(given, LONGEST_TTL), 1) or status_ttl
 end
 
 function places.is_exclusive(fields)
   return places.option_of(fields, '"no_overlap"') ~= nil
+end
+
+-- The lowest and the highest that a member of K.returned of that priority can be, for commands that range by them.
+function places.range_of(priority)
+  return format('[%03d:', priority), format('(%03d;', priority)
 end
 
 -- Acknowledged and removed.
@@ -84,11 +100,23 @@ function places.leave_stream(job)
   return fields
 end
 
--- Whether something was parked that is due already.
-local is_due = false
+-- When the next of those that wait is due, and whether that has to be looked up anew.
+local next_due, is_next_known = math.huge, false
+
+-- The time at which the first of them is due.
+function places.next_due()
+  if not is_next_known then
+    next_due, is_next_known = math.huge, true
+    for _, kind in ipairs({ K.scheduled, K.delayed }) do
+      local head = call('ZRANGE', kind, 0, 0, 'WITHSCORES')
+      next_due = min(next_due, tonumber(head[2]) or math.huge)
+    end
+  end
+  return next_due
+end
 
 function places.park(job, due, kind)
-  is_due = is_due or due <= now
+  next_due = min(next_due, due)
   kind = kind or K.delayed
   call('ZADD', kind, due, job.ref)
   if call('ZRANGE', kind, 0, 0)[1] == job.ref then
@@ -307,6 +335,10 @@ end
 
 -- What is due becomes ready, in order. Whether there is more than was looked at.
 function places.promote(limit)
+  if places.next_due() > now then
+    return false
+  end
+  is_next_known = false
   local due = {}
   for _, kind in ipairs({ K.scheduled, K.delayed }) do
     local found = call('ZRANGEBYSCORE', kind, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)

@@ -47,7 +47,7 @@ end
 return core.conclude(function()
   local answers = {}
   for at = 9, #ARGV do
-    answers[#answers + 1] = record(ARGV[8] == 'refs' and ARGV[at] or ref_of(ARGV[at]))
+    answers[#answers + 1] = places.attempt(record, ARGV[8] == 'refs' and ARGV[at] or ref_of(ARGV[at])) or ''
   end
   return answers
 end)

@@ -119,6 +119,9 @@ end
 
 -- Its entry stays where it is and is the first of its priority to be started again.
 function kinds.unstarted(job)
+  if not places.entry_of(job) then
+    return places.fail(job, GONE)
+  end
   unleased[#unleased + 1] = job.ref
   places.unlock(job)
   core.become(job, 'pending', nil, 'deliveries', max(job.deliveries - 1, 0))

@@ -30,7 +30,7 @@ function starting.regroup(priority)
     end
   end
   -- They are read again in their order, those that were given back among them.
-  call('DEL', K.returned)
+  call('ZREMRANGEBYLEX', K.returned, places.range_of(priority))
   call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
 end
 
@@ -162,16 +162,21 @@ end
 
 -- What was given back unstarted, and entries of others that are adopted.
 function starting.start_returned(priority)
-  local low, high = format('[%03d:', priority), format('(%03d;', priority)
+  local low, high = places.range_of(priority)
   local is_more = true
   while is_more and #started + #foreign < slots do
-    local places = call('ZRANGEBYLEX', K.returned, low, high, 'LIMIT', 0, slots - #started - #foreign)
-    is_more = #places > 0
-    for _, place in ipairs(places) do
+    local found = call('ZRANGEBYLEX', K.returned, low, high, 'LIMIT', 0, slots - #started - #foreign)
+    is_more = #found > 0
+    for _, place in ipairs(found) do
       call('ZREM', K.returned, place)
       starting.take(place)
     end
   end
+end
+
+-- When the first entry that its reader has not adopted is another one's.
+function starting.next_foreign()
+  return tonumber(call('ZRANGE', K.foreign, 0, 0, 'WITHSCORES')[2]) or math.huge
 end
 
 -- What a worker had read and not adopted.
@@ -199,7 +204,9 @@ end
 -- Whether there may be more than was looked at.
 function starting.start_jobs()
   local looked, bytes = 0, 0
-  starting.retry_foreign()
+  if starting.next_foreign() <= now then
+    starting.retry_foreign()
+  end
   local has_returned = call('EXISTS', K.returned) == 1
   for _, priority in ipairs(starting.priorities()) do
     if has_returned then
