@@ -391,3 +391,21 @@ async def test_beats_keep_the_lock_of_a_cancelled_run(brief_leases: Driver) -> N
     await eventually(beaten_past_the_end, interval_s=0.02)
     await driver.report(delivery, ReportKind.RELEASED)
     assert ids(await driver.start()) == ["d-1"]
+
+
+async def test_a_retry_stands_behind_what_was_due_before(driver: Driver) -> None:
+    delivery = await driver.put_running("d-0", job_id="j", no_overlap=True)
+    await driver.put("due", job_id="j", no_overlap=True, delay_ms=5)
+    due_ms = (await driver.find("due")).scheduled_for_ms or 0
+    await eventually(lambda: now_ms() > due_ms + 5)
+    await driver.report(delivery, ReportKind.RETRY, delay_ms=0)
+    assert await _run_in_turn(driver, 2) == ["due", "d-0"]
+
+
+async def test_a_due_one_stands_before_what_jobs_dispatch_to_a_draining_queue(driver: Driver) -> None:
+    await driver.put("due", job_id="j", no_overlap=True, delay_ms=5)
+    due_ms = (await driver.find("due")).scheduled_for_ms or 0
+    await eventually(lambda: now_ms() > due_ms + 5)
+    await driver.transport.gate(driver.queue, draining=True)
+    await driver.put("later", job_id="j", no_overlap=True, from_job=True)
+    assert await _run_in_turn(driver, 2) == ["due", "later"]

@@ -49,9 +49,10 @@ WISHES = st.builds(
 )
 
 
-#: Of which job, what it says, after which delay it is ready again, and whether its code still runs.
-Word = tuple[int, ReportKind, int, bool]
-WORDS = st.lists(st.tuples(NUMBERS, ENDINGS, DELAYS_MS, st.booleans()), min_size=1, max_size=4)
+OVERLAP_DELAYS_MS = st.sampled_from([*[0] * 6, SOON_MS, LATER_MS])
+#: Of which job, what it says, after which delay it is ready again, whether its code still runs, and the overlap delay.
+Word = tuple[int, ReportKind, int, bool, int]
+WORDS = st.lists(st.tuples(NUMBERS, ENDINGS, DELAYS_MS, st.booleans(), OVERLAP_DELAYS_MS), min_size=1, max_size=4)
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -159,14 +160,16 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(words=WORDS)
     def report(self, words: list[Word]) -> None:
         reports = {}
-        for number, kind, delay_ms, still_running in words:
-            delivery = self._any_held(number)
-            reports[delivery.envelope.dispatch_id] = self._report(delivery, kind, delay_ms, still_running)
+        for word in words:
+            delivery = self._any_held(word[0])
+            reports[delivery.envelope.dispatch_id] = self._report(delivery, *word[1:])
         self._next_ms()
         self._send(list(reports.values()))
         self._next_ms()
 
-    def _report(self, delivery: Delivery, kind: ReportKind, delay_ms: int, still_running: bool) -> Report:
+    def _report(
+        self, delivery: Delivery, kind: ReportKind, delay_ms: int, still_running: bool, overlap_delay_ms: int
+    ) -> Report:
         job = self.model.jobs[delivery.envelope.dispatch_id]
         if job.status in (JobStatus.FAILED, JobStatus.SCHEDULED_FOR_RETRY):
             kind = ReportKind.RELEASED
@@ -175,7 +178,17 @@ class QueueMachine(RuleBasedStateMachine):
         # Whether an unknown one that waits holds up the others of its line is the store's to choose.
         waits = kind is ReportKind.RETRY or (kind is ReportKind.UNKNOWN and not job.no_overlap)
         delay_ms = delay_ms if waits else 0
-        return report_on(delivery, kind, delay_ms=delay_ms, still_running=still_running, error="Boom: x")
+        # A retry frees its lock without a delay.
+        ends = kind in (ReportKind.COMPLETED, ReportKind.FAILED, ReportKind.RELEASED)
+        overlap_delay_ms = overlap_delay_ms if ends and job.status is not JobStatus.SCHEDULED_FOR_RETRY else 0
+        return report_on(
+            delivery,
+            kind,
+            delay_ms=delay_ms,
+            still_running=still_running,
+            overlap_delay_ms=overlap_delay_ms,
+            error="Boom: x",
+        )
 
     def _next_ms(self) -> None:
         # Within a millisecond, the order of what becomes due and of what is dispatched is open.

@@ -63,6 +63,8 @@ class Model:
         self.jobs: dict[str, Job] = {}
         self.paused = False
         self.draining = False
+        self._cooling: set[str] = set()
+        """The job ids whose next NO_OVERLAP run has to wait for an overlap delay."""
         self._clock = 0
         self._is_at_once = False
 
@@ -120,6 +122,8 @@ class Model:
     def report(self, report: Report) -> set[Verdict]:
         """Apply a report under the current token of a busy job; the verdicts that are right."""
         job = self.jobs[report.dispatch_id]
+        if job.no_overlap and report.overlap_delay_ms >= ANY_HOUR_MS and not report.still_running:
+            self._cooling.add(job.job_id)
         if job.status is JobStatus.CANCELLED:
             self._release(job, report)
             return {Verdict.CANCELLED, Verdict.APPLIED} if report.kind is ReportKind.RELEASED else {Verdict.CANCELLED}
@@ -195,7 +199,10 @@ class Model:
         """Whether it may start now, as far as its status and its lock go."""
         if job.status not in WAITING or not job.is_ready or job.is_busy:
             return False
-        return not job.no_overlap or not any(self._stands_before(other, job) for other in self._line(job))
+        if not job.no_overlap:
+            return True
+        is_free = job.job_id not in self._cooling
+        return is_free and not any(self._stands_before(other, job) for other in self._line(job))
 
     def _line(self, job: Job) -> Iterable[Job]:
         return (

@@ -13,12 +13,14 @@ from heracles.sqlite.turn import Turn
 
 def store(turn: Turn, envelopes: Sequence[Envelope]) -> tuple[Stored, ...]:
     """Store each envelope whose dispatch id is new, one answer an envelope."""
+    has_lines = any(envelope.no_overlap for envelope in envelopes)
+    if has_lines:
+        # What is due already stands before them in the lines of its job ids.
+        promote_due(turn)
     if turn.draining:
         return tuple(_store_while_draining(turn, envelope) for envelope in envelopes)
-    if not any(envelope.no_overlap for envelope in envelopes):
+    if not has_lines:
         return _store_all(turn, envelopes)
-    # What is due already stands before them in the lines of its job ids.
-    promote_due(turn)
     # One by one, as where each stands in its line depends on those before it.
     return tuple(stored for envelope in envelopes for stored in _store_all(turn, [envelope]))
 
