@@ -138,11 +138,8 @@ async def _serve(plan: _Plan) -> bool:
         await worker.serve_queue(queue, _layers(plan, queue))
     if plan.waits:
         _begin(plan)
-        await worker.run(wait_for_store=True)
-        return worker.is_forced
-    await worker.start()
-    _begin(plan)
-    await worker.run()
+    # From here on the worker heeds signals itself, also while it starts.
+    await worker.run(wait_for_store=plan.waits, started=None if plan.waits else lambda: _begin(plan))
     return worker.is_forced
 
 

@@ -6,7 +6,7 @@ import enum
 import logging
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -156,7 +156,7 @@ class Worker:
                 case State.STOPPING | State.STOPPED:
                     raise HeraclesError(f"worker {self.id!r} has been stopped: make a new one")
 
-    async def run(self, *, wait_for_store: bool = False) -> None:
+    async def run(self, *, wait_for_store: bool = False, started: Callable[[], object] | None = None) -> None:
         """Start unless started, and serve until SIGTERM, SIGINT or ``stop``.
 
         The first signal ends it in order: nothing new is taken, what runs is finished. The second one, or the
@@ -165,6 +165,7 @@ class Worker:
 
         Args:
             wait_for_store: try on while the store is away at the start, instead of raising.
+            started: called when it takes jobs; not when it was told to stop before.
         """
         loop = asyncio.get_running_loop()
 
@@ -183,6 +184,8 @@ class Worker:
         try:
             with SignalWatch(heard, self._patience_s):
                 await self._start_or_give_up(self._start_at_last() if wait_for_store else self.start())
+                if started is not None and self._state is State.STARTED:
+                    started()
                 await self._stop_wanted.wait()
                 await self.stop()
         except BaseException:
