@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python3.13 python3.14 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTEST_ARGS ?=
+# Two at a time: the tests mostly wait, for servers and for processes.
+PYTEST_ARGS ?= -n 2
 
 .PHONY: help demo test check format docs build bench bench-quick lock clean
 

@@ -138,12 +138,12 @@ def test_endless_recursion_has_a_bounded_traceback() -> None:
 
 @pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, RecursionError, ValueError])
 def test_an_error_whose_text_raises_has_a_text_all_the_same(raised: type[BaseException]) -> None:
-    class Broken(Exception):
+    class BrokenError(Exception):
         def __str__(self) -> str:
             raise raised
 
-    line, trace = error_text(Broken())
-    assert line == f"Broken: <its text cannot be had: {raised.__name__}>"
+    line, trace = error_text(BrokenError())
+    assert line == f"BrokenError: <its text cannot be had: {raised.__name__}>"
     assert "Broken" in trace
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from heracles.worker.signals import is_watched
+from heracles.worker.signals import hold_signals, is_watched, let_signals_in
 
 logger = logging.getLogger("heracles.worker")
 
@@ -18,7 +18,17 @@ def serve(main: Coroutine[Any, Any, bool], loop_factory: Callable[[], asyncio.Ab
     A task that a job has left behind may raise SystemExit or KeyboardInterrupt, which leave the event loop: the loop
     goes on. And where ``main`` returns True (it was told to end by force) the process ends here and now: threads that
     jobs have left behind in the loop's default executor would hold it up.
+
+    Signals wait until the worker heeds them: one that raised while the loop is made would leave it half made.
     """
+    hold_signals()
+    try:
+        _serve(main, loop_factory)
+    finally:
+        let_signals_in()
+
+
+def _serve(main: Coroutine[Any, Any, bool], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         loop = runner.get_loop()
         ends_at_once = _run(loop, loop.create_task(main))

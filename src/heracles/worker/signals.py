@@ -55,6 +55,7 @@ class SignalWatch:
             self._former[number] = signal.signal(number, _ignore)
         watch = _Watch(read, _supervisor(), self._heard, self._patience_s, self._former_fd)
         threading.Thread(target=watch.run, name="heracles-signals", daemon=True).start()
+        let_signals_in()
         return self
 
     def __exit__(
@@ -180,6 +181,18 @@ def _become_ordinary() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_become_ordinary)
+
+
+def hold_signals() -> None:
+    """Let SIGTERM and SIGINT wait until a watch is entered, or ``let_signals_in``: no handler must raise meanwhile."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def let_signals_in() -> None:
+    """Those that waited come now; harmless when none were held."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def is_watched() -> bool:
