@@ -214,7 +214,7 @@ _ALL = (
     ),
     _option(
         "durability", Unit.CHOICE, *_EVERY_TRANSPORT, default="memory", choices=("memory", "replicated", "fsync"),
-        help="what an acknowledged dispatch has survived",
+        help="what an acknowledged dispatch has survived; on SQLite, not given is more than memory: see its page",
     ),
     _option(
         "cleanup_completed_jobs", Unit.FLAG, *_EVERY_TRANSPORT, default=True,
