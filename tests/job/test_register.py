@@ -314,3 +314,11 @@ def test_a_class_of_an_interactive_session_may_be_written_again() -> None:
     )
     done = subprocess.run([sys.executable, "-"], input=session, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("2\n", "")
+
+
+def test_forgotten_parentheses_are_named() -> None:
+    with pytest.raises(JobRegistrationError, match=r"write @Job\.register\(\)"):
+
+        @Job.register  # type: ignore[arg-type]  # the mistake that is tested
+        class Bare(Job):
+            async def execute(self) -> None: ...

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import FrameType, FunctionType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Never, Self, TypedDict, TypeVar, Unpack
 
 from heracles.codec import CallSpec, ResultSpec, Source
 from heracles.codec.signature import own_annotations
@@ -157,7 +157,7 @@ class Job:
 
     @staticmethod
     def register(
-        *, name: str | None = None, queue: str = "default", **options: Unpack[JobOptions]
+        *misused: Never, name: str | None = None, queue: str = "default", **options: Unpack[JobOptions]
     ) -> "Callable[[type[JobType]], type[JobType]]":
         """Make a class known to queues and workers: the outermost decorator of a job.
 
@@ -168,8 +168,10 @@ class Job:
 
         Raises:
             OptionError: a value is not allowed.
-            JobRegistrationError: this cannot be a job, or another class has its name.
+            JobRegistrationError: this cannot be a job, another class has its name, or the parentheses are missing.
         """
+        if misused:
+            raise JobRegistrationError("Job.register takes options by name: write @Job.register() above the class")
         checked = check_options(options, Scope.JOB, "Job.register")
         check_queue_name(queue)
         if name is not None:
