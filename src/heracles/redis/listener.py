@@ -115,9 +115,6 @@ class RedisListener:
                 raise translate(message, wire.where)
             if message[0] == b"message":
                 await self._cancelled(channels[text_of(message[1])], message[2])
-            elif message[0] == b"subscribe" and message[2] == len(channels):
-                # What was cancelled before was told to nobody: the worker has to ask.
-                self._hear(Signal(kind=SignalKind.CANCEL, queue=self._queues[0]))
 
     async def _cancelled(self, queue: str, data: bytes) -> None:
         try:
