@@ -55,11 +55,12 @@ class Control:
         """As ``Transport.clear``."""
         now_ms = await store_time(self._store, queue)
         count = 0
-        # A retry whose last run has not ended yet stands among the leases.
-        for place in (*PLACES, "leases"):
+        for place in PLACES:
             count += await self._clear_place(queue, place, now_ms, running)
         for priority in await priorities(self._store, queue):
-            count += await self._clear_stream(queue, priority, now_ms, running)
+            count += await self._clear_stream(queue, priority, now_ms, False)
+        # What runs comes last, or its slots would start what waits. A retry whose last run has not ended is there too.
+        count += await self._clear_place(queue, "leases", now_ms, running)
         # Cancelling the first of a job id may have moved the next one on.
         for place in ("waiting", "delayed"):
             count += await self._clear_place(queue, place, now_ms, running)
