@@ -328,7 +328,7 @@ class CleanupRules(Value, frozen=True, kw_only=True):
     retention_s: int = 3600
     """Entry and record of jobs finished longer ago than this go."""
     max_entries: int = 1000
-    """Finished entries beyond this many per stream go, oldest first."""
+    """Finished entries beyond this many in the queue go, oldest first, whatever their priority."""
     status_only: bool = False
     """Only status records go, entries stay."""
     everything: bool = False

@@ -25,17 +25,22 @@ class Cleaning:
 
     async def _remove_finished(self, queue: str, rules: CleanupRules) -> Swept:
         before_ms = await store_time(self._store, queue) - rules.retention_s * 1000
-        swept = Swept()
-        if not rules.status_only:
-            for priority in await priorities(self._store, queue):
-                swept += Swept(
-                    entries=await trim(
-                        self._store, queue, priority, before_ms, rules.max_entries, dry_run=rules.dry_run
-                    )
-                )
+        swept = Swept() if rules.status_only else Swept(entries=await self._trim(queue, before_ms, rules))
         found = await self._sweep(queue, "finished", before_ms, rules)
         # Entries were counted where they were trimmed: in a dry run they are all still there.
         return swept + (Swept(records=found.records) if rules.dry_run else found)
+
+    async def _trim(self, queue: str, before_ms: int, rules: CleanupRules) -> int:
+        """Remove entries that are too old, then the oldest of those that are too many in the whole queue."""
+        streams = await priorities(self._store, queue)
+        aged = sum([await trim(self._store, queue, each, before_ms, -1, dry_run=rules.dry_run) for each in streams])
+        excess, is_more = 0, True
+        while is_more:
+            flag = _flag(rules.dry_run)
+            done, more = await self._store.run("trim_excess", queue, rules.max_entries, flag, *streams)
+            excess, is_more = excess + done, bool(more)
+        # In a dry run those that are too old are still among those that are too many.
+        return max(aged, excess) if rules.dry_run else aged + excess
 
     async def _sweep(self, queue: str, what: str, before_ms: int, rules: CleanupRules) -> Swept:
         swept = Swept()
