@@ -74,15 +74,15 @@ async def test_cancelling_races_the_end_and_both_agree(site: Site, name: str) ->
         assert record.status is (JobStatus.CANCELLED if answer else JobStatus.COMPLETED)
 
 
-async def test_cancelling_all_jobs_while_they_run(brief_site: Site) -> None:
-    await brief_site.worker(concurrency=4)
+async def test_cancelling_all_jobs_while_they_run(site: Site) -> None:
+    await site.worker(concurrency=4)
     for i in range(10):
-        await brief_site.dispatch("Gate", f"door {i}")
+        await site.dispatch("Gate", f"door {i}")
     await eventually(lambda: len(BOARD.notes) == 4)
-    assert await brief_site.transport.clear(QUEUE, running=True) == 10
-    assert await brief_site.counts() == {JobStatus.CANCELLED: 10}
+    assert await site.transport.clear(QUEUE, running=True) == 10
+    assert await site.counts() == {JobStatus.CANCELLED: 10}
     await eventually(lambda: len(BOARD.notes) == 8)
-    assert (await brief_site.run("Note", 1)).status is JobStatus.COMPLETED
+    assert (await site.run("Note", 1)).status is JobStatus.COMPLETED
 
 
 async def test_a_timed_out_job_that_still_runs_is_cancelled(site: Site) -> None:
