@@ -75,10 +75,13 @@ async def test_two_live_workers_under_one_id_take_nothing_from_each_other(site: 
 
 async def test_live_workers_are_listed_and_leave_the_list(site: Site) -> None:
     worker = await site.worker("a", "b")
-    await site.dispatch("Gate", queue="a")
-    await site.noted("begin door")
     [info] = await site.transport.workers()
     assert (info.id, info.status, set(info.queues)) == ("worker-1", "running", {"a", "b"})
+    await worker.create_queue(name="c")
+    [info] = await site.transport.workers()
+    assert set(info.queues) == {"a", "b", "c"}
+    await site.dispatch("Gate", queue="a")
+    await site.noted("begin door")
     stopping = asyncio.create_task(worker.stop())
     await eventually(lambda: _status_is(site, "stopping"))
     BOARD.open_all()

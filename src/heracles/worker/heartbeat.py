@@ -35,6 +35,8 @@ class Heartbeat:
         self._stop_job = stop_job
         self.renew_on(transport)
         self._wanted = asyncio.Event()
+        # One call at a time: an older one must not overwrite what a newer one has told.
+        self._calling = asyncio.Lock()
         self._is_closed = False
         self._failures = 0
         #: What the worker's record says; from any thread.
@@ -51,7 +53,7 @@ class Heartbeat:
         """Until closed."""
         while not self._is_closed:
             self._wanted.clear()
-            pause = await self._try()
+            pause = await self.attempt()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wanted.wait()
@@ -66,7 +68,11 @@ class Heartbeat:
         self._wanted.set()
 
     async def beat(self) -> None:
-        """One call."""
+        """One call, which tells what holds when it begins."""
+        async with self._calling:
+            await self._beat()
+
+    async def _beat(self) -> None:
         # Before the call: the store may count the lease from then on.
         sent_at = time.monotonic()
         jobs = self._held.renewable()
@@ -89,8 +95,8 @@ class Heartbeat:
             logger.warning("%s is stopped: it is no longer this worker's", job)
             self._stop_job(job, Stop.LOST)
 
-    async def _try(self) -> float:
-        """Beat; how long to wait then."""
+    async def attempt(self) -> float:
+        """Beat, raising nothing; how long to wait until the next one."""
         try:
             await self.beat()
         except TransportError as error:

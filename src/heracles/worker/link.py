@@ -70,6 +70,10 @@ class Link:
         self._upkeep.serve(self._transports)
         await self._hints.listen_anew()
 
+    async def show(self) -> None:
+        """Let others see which queues it serves."""
+        await self._upkeep.show()
+
     # --------------------------------------------------------------------------------------------------------- ending
 
     def close(self) -> None:

@@ -65,6 +65,10 @@ class Upkeep:
         self._heartbeat.queues = tuple(transports)
         self._call(self._serve, dict(transports))
 
+    async def show(self) -> None:
+        """Returns when the worker's record says what it serves; where the store does not take it, a later beat will."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._heartbeat.attempt(), self._loop))
+
     def beat_soon(self) -> None:
         """Ask the store now what has become of the held jobs."""
         self._call(self._heartbeat.soon)

@@ -123,7 +123,7 @@ class Worker:
         async with self._starting:
             if self._state is State.STARTED:
                 try:
-                    await self._serve(name)
+                    await (await self._serve(name)).show()
                 except BaseException:
                     del self._queues[name]
                     raise
@@ -237,19 +237,22 @@ class Worker:
                 await self._link(self._source.undeclared())
             for name in self._queues:
                 await self._serve(name)
+            for link in self._links:
+                await link.show()
         except BaseException:
             await self._end_links()
             raise
         self._state = State.STARTED
         logger.info("worker %s serves %s", self.id, ", ".join(self._queues) or "no queue yet")
 
-    async def _serve(self, name: str) -> None:
+    async def _serve(self, name: str) -> Link:
         for definition in all_jobs().values():
             if definition.queue == name:
                 _ = definition.spec  # raises what has to be told before the first job
         transport = self._source.transport_of(name)
         link = await self._link(transport)
         await link.serve(name, transport, QueueSettings([*self._queues[name], settings_given(name)]))
+        return link
 
     async def _link(self, transport: Transport) -> Link:
         """The link to that store, made when there is none yet: a worker has one record in a store."""
