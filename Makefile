@@ -11,12 +11,13 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Two at a time: the tests mostly wait, for servers and for processes.
 PYTEST_ARGS ?= -n 2
 
-.PHONY: help demo test check format docs build bench bench-quick lock clean
+.PHONY: help demo test test-faults check format docs build bench bench-quick lock clean
 
 help:
 	@echo "make demo    run real work on this machine, with nothing installed but the package"
 	@echo "make test    run the tests"
-	@echo "make check   formatting, lint, types, import rules, generated docs"
+	@echo "make test-faults  the slow ones: long outages, failovers, full disks; 20 minutes at most"
+	@echo "make check   formatting, lint, types, import rules, generated docs, known vulnerabilities"
 	@echo "make format  mend formatting and what the linter can mend"
 	@echo "make docs    build the documentation into site/"
 	@echo "make build   build wheel and sdist into dist/"
@@ -32,6 +33,10 @@ test: $(VENV)/dev.stamp
 	@REDIS_SERVER="$${REDIS_SERVER:-$$(command -v redis-server || $(BIN)/python scripts/redis_server.py)}" \
 		$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-faults: $(VENV)/dev.stamp
+	@REDIS_SERVER="$${REDIS_SERVER:-$$(command -v redis-server || $(BIN)/python scripts/redis_server.py)}" \
+		$(BIN)/python -m pytest $(PYTEST_ARGS) -m slow_fault
+
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -39,6 +44,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/options_table.py --check
+	$(BIN)/python scripts/audit.py requirements/*.txt
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
