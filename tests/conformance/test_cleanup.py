@@ -77,6 +77,17 @@ async def test_entries_over_the_number_go_and_records_stay(driver: Driver) -> No
     assert await _with_entry(driver, UNFINISHED) == UNFINISHED
 
 
+async def test_the_number_holds_for_the_queue_whatever_the_priorities(driver: Driver) -> None:
+    names = [f"done-{number}" for number in range(12)]
+    for number, name in enumerate(names):
+        await driver.put(name, priority=(5, 10, 90)[number % 3])
+        await driver.finish(*await driver.start())
+    swept = await _cleanup(driver, max_entries=4)
+    assert (swept.entries, swept.records) == (8, 0)
+    assert await _with_entry(driver, names) == names[8:]
+    assert await _cleanup(driver, max_entries=4) == Swept()
+
+
 async def test_status_only_removes_records_alone(driver: Driver) -> None:
     await _fill(driver)
     swept = await _cleanup(driver, retention_s=0, max_entries=0, status_only=True)

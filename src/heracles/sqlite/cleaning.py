@@ -1,7 +1,7 @@
 """Upkeep and cleanup, one bounded lot a call: the caller goes on until a lot is empty."""
 
 from heracles.model import FINAL, CleanupRules, JobStatus, Swept
-from heracles.sqlite.removal import REMOVED_AT_ONCE, drop_jobs, settle_finished, trim, trim_streams
+from heracles.sqlite.removal import REMOVED_AT_ONCE, drop_jobs, settle_finished, trim, trim_queue, trim_streams
 from heracles.sqlite.rows import State
 from heracles.sqlite.turn import Turn
 
@@ -28,9 +28,14 @@ def trim_aged(turn: Turn, retention_s: int) -> Swept:
     return Swept(entries=removed)
 
 
-def trim_excess(turn: Turn, largest: int) -> Swept:
+def trim_long_streams(turn: Turn, largest: int) -> Swept:
     """Remove the finished entries of each priority beyond so many."""
     return Swept(entries=trim_streams(turn, largest))
+
+
+def trim_excess(turn: Turn, largest: int) -> Swept:
+    """Remove the finished entries of the queue beyond so many."""
+    return Swept(entries=trim_queue(turn, largest))
 
 
 def drop_finished(turn: Turn, status: JobStatus, after: int, rules: CleanupRules) -> tuple[Swept, int | None]:
@@ -63,11 +68,10 @@ def preview(turn: Turn, rules: CleanupRules) -> Swept:
     records = sum(_count(turn, "count_finished", status=status.value, until=until_ms) for status in _FINAL)
     if rules.status_only:
         return Swept(records=records)
-    entries = 0
-    for priority, finished in turn.rows("finished_entries"):
-        aged = _count(turn, "count_entries", priority=priority, until=until_ms)
-        entries += aged + max(finished - aged - rules.max_entries, 0)
-    return Swept(records=records, entries=entries)
+    streams = turn.rows("finished_entries")
+    finished = sum(count for _, count in streams)
+    aged = sum(_count(turn, "count_entries", priority=priority, until=until_ms) for priority, _ in streams)
+    return Swept(records=records, entries=max(aged, finished - rules.max_entries))
 
 
 def _preview_everything(turn: Turn) -> Swept:

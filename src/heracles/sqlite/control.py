@@ -1,7 +1,5 @@
 """What acts on a queue from outside: its gates, and cancelling."""
 
-from typing import NamedTuple
-
 from heracles.model import Gates, JobStatus
 from heracles.sqlite.ending import cancel
 from heracles.sqlite.pairs import paired_dispatch
@@ -11,13 +9,6 @@ from heracles.sqlite.turn import Turn
 
 #: Jobs that one transaction cancels; the caller goes on with the next lot.
 CANCELLED_AT_ONCE = 250
-
-
-class Lot(NamedTuple):
-    """Unfinished jobs with ids in a range."""
-
-    after: int
-    until: int
 
 
 def set_gates(turn: Turn, paused: bool | None, draining: bool | None) -> Gates:
@@ -68,13 +59,16 @@ def last_id(turn: Turn) -> int:
     return 0 if found is None else int(found[0])
 
 
-def cancel_some(turn: Turn, lot: Lot, *, running: bool, trim: bool) -> tuple[int, Lot | None]:
-    """Cancel one lot of waiting jobs, with ``running`` of unfinished ones: how many, and the next lot."""
-    ids = [id for (id,) in turn.rows("unfinished_jobs", after=lot.after, until=lot.until, limit=CANCELLED_AT_ONCE)]
-    jobs = [JobRow(*row) for row in turn.rows_of("jobs_by_id", ids)]
+def cancel_some(turn: Turn, before: int, *, running: bool, trim: bool) -> tuple[int, int | None]:
+    """Cancel one lot of waiting jobs, with ``running`` of unfinished ones: how many, and before which id to go on.
+
+    The newest go first: the first of a line would make the next one ready.
+    """
+    ids = [id for (id,) in turn.rows("unfinished_jobs", before=before, limit=CANCELLED_AT_ONCE)]
+    jobs = sorted((JobRow(*row) for row in turn.rows_of("jobs_by_id", ids)), reverse=True)
     cancelled = sum(_cancel_waiting(turn, job, running=running) for job in jobs)
     (trim_finished if trim else settle_finished)(turn)
-    return cancelled, lot._replace(after=ids[-1]) if len(ids) == CANCELLED_AT_ONCE else None
+    return cancelled, ids[-1] if len(ids) == CANCELLED_AT_ONCE else None
 
 
 def _cancel_waiting(turn: Turn, read: JobRow, *, running: bool) -> bool:

@@ -1,5 +1,7 @@
--- Every statement of the transport. A name stands above each; parameters are named. Lists travel as JSON arrays, so
--- that a batch is one statement: each statement hands the interpreter's lock to other threads once.
+-- Every statement of the transport. A name stands above each; parameters are named. Lists of ids travel as JSON arrays,
+-- and what has a row of VALUES with question marks is run with that row repeated for each job (its other parameters
+-- stand before them, by position too), so that a batch is one statement or a few: each hands the interpreter's lock to
+-- other threads once, and running one for each row takes twice the time.
 
 -- ------------------------------------------------------------------------------------------------------ connection
 
@@ -87,16 +89,19 @@ SELECT last, body FROM changes WHERE queue = :queue AND last > :after ORDER BY l
 SELECT id, job_id, expires_ms, state FROM jobs WHERE queue = :queue AND dispatch_id = :dispatch_id
 
 -- name: add_jobs
--- Run for many rows at once, so that its parameters go by position. What has a row already is left as it is.
+-- What has a row already is left as it is.
 INSERT INTO jobs (
-    id, queue, job_id, dispatch_id, is_named, name, status, state, priority, no_overlap, place, due_ms, line,
-    created_ms, scheduled_ms, overlap_delay_ms, max_retries, retry_delay_ms, timeout_ms, status_ttl_s
-) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    queue, created_ms, status, id, job_id, dispatch_id, is_named, name, priority, state, no_overlap, place, due_ms,
+    line, scheduled_ms, overlap_delay_ms, status_ttl_s
+)
+SELECT
+    ?, ?, 'pending', column1, column2, column3, column4, column5, column6, column7, column8, column9, column10,
+    column11, column12, column13, column14
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE TRUE
 ON CONFLICT (queue, dispatch_id) DO NOTHING
 
 -- name: add_entries
--- By position, as above.
-INSERT INTO entries (id, queue, priority, args, kwargs) VALUES (?, ?, ?, ?, ?)
+INSERT INTO entries (queue, id, priority, envelope) SELECT ?, column1, column2, column3 FROM (VALUES (?, ?, ?))
 
 -- name: ids_from
 SELECT id FROM jobs WHERE id >= :id
@@ -118,7 +123,10 @@ UPDATE jobs SET state = 0, place = due_ms * 1000000, due_ms = NULL
 WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: ready_jobs
-SELECT * FROM job_deliveries WHERE queue = :queue AND state = 0 ORDER BY priority, place LIMIT :limit
+SELECT
+    jobs.id, envelope, status, token, retries, deliveries, created_ms, started_ms, error, unknown_since_ms
+FROM jobs JOIN entries ON entries.id = jobs.id
+WHERE jobs.queue = :queue AND state = 0 ORDER BY jobs.priority, place LIMIT :limit
 
 -- name: start
 UPDATE jobs SET
@@ -141,7 +149,10 @@ SELECT
 SELECT * FROM job_rows WHERE queue = :queue AND lease_ms <= :now ORDER BY lease_ms LIMIT :limit
 
 -- name: held_deliveries
-SELECT * FROM job_deliveries WHERE queue = :queue AND lease_ms IS NOT NULL AND consumer = :consumer ORDER BY started_ms
+SELECT
+    jobs.id, envelope, status, token, retries, deliveries, created_ms, started_ms, error, unknown_since_ms
+FROM jobs JOIN entries ON entries.id = jobs.id
+WHERE jobs.queue = :queue AND lease_ms IS NOT NULL AND consumer = :consumer ORDER BY started_ms
 
 -- ------------------------------------------------------------------------------------------------- changes of state
 
@@ -165,13 +176,26 @@ WHERE id = :id
 -- name: save_error
 UPDATE jobs SET error = :error, traceback = :traceback, name = COALESCE(name, :name) WHERE id = :id
 
--- name: finish_jobs
--- Run for many rows at once, so that its parameters go by position.
+-- name: running_jobs
+-- Those that end without a further look once their tokens were compared.
+SELECT id, dispatch_id, token, priority, status_ttl_s FROM jobs
+WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'running' AND line IS NULL
+
+-- name: complete_jobs
+-- Of what a running job has not (a line, a due time) nothing is written: each index costs that is looked at.
 UPDATE jobs SET
-    status = ?, state = ?, token = ?, lease_ms = ?, line = ?, completed_ms = ?, updated_ms = ?, expires_ms = ?,
-    reported = ?, released_token = ?, error = ?, traceback = ?, result = ?,
+    completed_ms = ?, updated_ms = ?, status = 'completed', state = 5, expires_ms = ended.column2,
+    result = ended.column3, reported = token || ':completed', error = NULL, traceback = NULL,
+    lease_ms = NULL, deliveries = 0, place = NULL, unknown_since_ms = NULL, reclaimed = NULL
+FROM (VALUES (?, ?, ?)) AS ended WHERE id = ended.column1
+
+-- name: finish_jobs
+UPDATE jobs SET
+    completed_ms = ?, updated_ms = ?, status = ended.column2, state = ended.column3, token = ended.column4,
+    lease_ms = ended.column5, line = ended.column6, expires_ms = ended.column7, reported = ended.column8,
+    released_token = ended.column9, error = ended.column10, traceback = ended.column11, result = ended.column12,
     deliveries = 0, place = NULL, due_ms = NULL, unknown_since_ms = NULL, reclaimed = NULL
-WHERE id = ?
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS ended WHERE id = ended.column1
 
 -- name: finish_entries
 UPDATE entries SET finished_ms = :now WHERE id IN (SELECT value FROM json_each(:ids))
@@ -240,7 +264,7 @@ SELECT dispatch_id, status FROM jobs WHERE id = (
 
 -- name: unfinished_jobs
 SELECT id FROM jobs INDEXED BY jobs_unfinished
-WHERE queue = :queue AND completed_ms IS NULL AND id > :after AND id <= :until ORDER BY id LIMIT :limit
+WHERE queue = :queue AND completed_ms IS NULL AND id < :before ORDER BY id DESC LIMIT :limit
 
 -- name: last_id
 SELECT COALESCE(MAX(id), 0) FROM jobs
@@ -256,8 +280,8 @@ RETURNING finished
 SELECT priority, finished FROM streams WHERE queue = :queue ORDER BY priority
 
 -- name: oldest_entries
-SELECT id FROM entries
-WHERE queue = :queue AND priority = :priority AND finished_ms <= :until ORDER BY finished_ms LIMIT :limit
+SELECT finished_ms, id FROM entries
+WHERE queue = :queue AND priority = :priority AND finished_ms <= :until ORDER BY finished_ms, id LIMIT :limit
 
 -- name: keep_arguments
 -- FAILED and CANCELLED jobs keep their arguments as long as their record.

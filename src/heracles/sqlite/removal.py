@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from heapq import merge
+from itertools import islice
 
 from heracles.sqlite.turn import Turn
 
@@ -11,14 +13,37 @@ REMOVED_AT_ONCE = 250
 
 def trim(turn: Turn, priority: int, excess: int, until_ms: int | None = None) -> int:
     """Remove up to so many of the oldest finished entries of a priority, if given only those finished until then."""
-    until = turn.now_ms if until_ms is None else until_ms
-    rows = turn.rows("oldest_entries", priority=priority, until=until, limit=min(excess, REMOVED_AT_ONCE))
-    ids = [row[0] for row in rows]
+    ids = [id for _, id in _oldest(turn, priority, excess, turn.now_ms if until_ms is None else until_ms)]
     if ids:
-        turn.write_all("keep_arguments", ids)
-        turn.write_all("drop_entries", ids)
+        _drop_entries(turn, ids)
         turn.finished[priority] -= len(ids)
     return len(ids)
+
+
+def _oldest(turn: Turn, priority: int, most: int, until_ms: int) -> list[tuple[int, int]]:
+    """When they finished, and their ids, oldest first."""
+    limit = min(most, REMOVED_AT_ONCE)
+    return [(ms, id) for ms, id in turn.rows("oldest_entries", priority=priority, until=until_ms, limit=limit)]
+
+
+def _drop_entries(turn: Turn, ids: Sequence[int]) -> None:
+    turn.write_all("keep_arguments", ids)
+    turn.write_all("drop_entries", ids)
+
+
+def trim_queue(turn: Turn, largest: int) -> int:
+    """Remove the oldest finished entries of all priorities together beyond so many, one lot at most; how many."""
+    settle_finished(turn)
+    streams = turn.rows("finished_entries")
+    excess = sum(finished for _, finished in streams) - largest
+    if excess <= 0:
+        return 0
+    of_each = [[(*each, priority) for each in _oldest(turn, priority, excess, turn.now_ms)] for priority, _ in streams]
+    oldest = list(islice(merge(*of_each), min(excess, REMOVED_AT_ONCE)))
+    _drop_entries(turn, [id for _, id, _ in oldest])
+    turn.finished.subtract(Counter(priority for *_, priority in oldest))
+    settle_finished(turn)
+    return len(oldest)
 
 
 def trim_streams(turn: Turn, largest: int) -> int:

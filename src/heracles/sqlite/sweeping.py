@@ -27,13 +27,20 @@ class Sweeper:
 
     async def cancel_all(self, *, running: bool, trim: bool = True) -> int:
         """Cancel all that is waiting now, with ``running`` all that is unfinished; how many."""
-        until = await self._change(control.last_id, absent=0)
+        newest = await self._change(control.last_id, absent=0)
+        cancelled = await self._cancel_until(newest, running=False, trim=trim)
+        if running:
+            # Only when nothing waits any more: a slot that is freed must not start what is to be cancelled.
+            cancelled += await self._cancel_until(newest, running=True, trim=trim)
+        return cancelled
+
+    async def _cancel_until(self, newest: int, *, running: bool, trim: bool) -> int:
         cancelled = 0
-        nothing: tuple[int, control.Lot | None] = (0, None)
-        lot: control.Lot | None = control.Lot(after=0, until=until)
-        while lot is not None:
-            do = partial(control.cancel_some, lot=lot, running=running, trim=trim)
-            count, lot = await self._change(do, absent=nothing)
+        nothing: tuple[int, int | None] = (0, None)
+        before: int | None = newest + 1
+        while before is not None:
+            lot = partial(control.cancel_some, before=before, running=running, trim=trim)
+            count, before = await self._change(lot, absent=nothing)
             cancelled += count
         return cancelled
 
@@ -44,7 +51,7 @@ class Sweeper:
             swept += await self._until_empty(
                 partial(cleaning.trim_aged, retention_s=settings.completed_job_retention_s)
             )
-            swept += await self._until_empty(partial(cleaning.trim_excess, largest=settings.max_stream_size))
+            swept += await self._until_empty(partial(cleaning.trim_long_streams, largest=settings.max_stream_size))
         return swept
 
     async def remove(self, rules: CleanupRules) -> Swept:
