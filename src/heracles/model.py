@@ -67,7 +67,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 # ---------------------------------------------------------------------------------------------- producer to store
 
 
-class Envelope(Value, frozen=True, kw_only=True):
+class Envelope(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One dispatch, encoded: what a producer hands to ``Transport.enqueue``.
 
     Everything after ``priority`` that is None was not given at dispatch: the worker's code decides it.

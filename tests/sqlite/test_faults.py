@@ -2,16 +2,17 @@
 
 # ruff: noqa: ASYNC240 - what a test does to its files may block its loop
 
+import asyncio
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from heracles.errors import TransportError, TransportUnavailableError
-from heracles.model import JobStatus
+from heracles.model import JobStatus, Stored
 from heracles.sqlite import SqliteTransport, database
 from tests.sqlite.conftest import MakeSqlite, StartChild
 from tests.sqlite.values import envelope
@@ -198,7 +199,7 @@ async def test_other_processes_notice_a_deleted_file(
     assert worker.stdout.readline() == "ready\n"
     for file in path.parent.glob("store.db*"):
         file.unlink()
-    (stored,) = await sqlite.enqueue("q", [envelope()])
+    (stored,) = await _enqueued(sqlite)
     assert worker.stdout.readline().strip() == stored.dispatch_id
 
     async def is_completed() -> bool:
@@ -206,6 +207,15 @@ async def test_other_processes_notice_a_deleted_file(
         return record is not None and record.status is JobStatus.COMPLETED
 
     await eventually(is_completed, deadline_s=5)
+
+
+async def _enqueued(sqlite: SqliteTransport) -> Sequence[Stored]:
+    """As a producer does: again while the other process is about to make the file anew too."""
+    while True:
+        try:
+            return await sqlite.enqueue("q", [envelope()])
+        except TransportUnavailableError:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_file_put_in_its_place_is_used(path: Path, make_sqlite: MakeSqlite, tmp_path: Path) -> None:

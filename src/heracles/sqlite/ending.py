@@ -25,20 +25,18 @@ def finish(turn: Turn, job: JobRow, ending: Ending, *, still_running: bool = Fal
         job.id,
         job.priority,
         (
+            job.id,
             ending.status.value,
             job.state if still_running else int(State.ENDED),
             job.token,
             job.lease_ms if still_running else None,
             job.line if still_running else None,
-            turn.now_ms,
-            turn.now_ms,
             turn.now_ms + ttl_s * 1000,
             job.reported,
             job.released_token,
             ending.error,
             ending.traceback,
             ending.result,
-            job.id,
         ),
     )
     turn.moved(job, ending.status, ending.error)

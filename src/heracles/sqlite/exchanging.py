@@ -8,7 +8,7 @@ import msgspec
 from heracles.model import Delivery, Exchange, Report, Session
 from heracles.sqlite.reclaiming import reclaim
 from heracles.sqlite.removal import trim_finished
-from heracles.sqlite.reporting import apply
+from heracles.sqlite.reporting import apply_all
 from heracles.sqlite.starting import Times, first_times, next_due_ms, promote_due, start_ready
 from heracles.sqlite.turn import Hints, Turn
 from heracles.sqlite.wake import Hub
@@ -27,8 +27,7 @@ class Step(NamedTuple):
 
 def exchange(turn: Turn, step: Step) -> Exchange:
     """Apply the reports, then start up to ``slots`` ready jobs."""
-    turn.read_ahead(report.receipt for report in step.reports)
-    verdicts = tuple(apply(turn, report) for report in step.reports)
+    verdicts = apply_all(turn, step.reports)
     times = first_times(turn)
     started: Sequence[Delivery] = ()
     if step.slots > 0:

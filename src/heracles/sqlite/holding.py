@@ -75,15 +75,16 @@ def recover(turn: Turn, session: Session, held: Sequence[Held]) -> tuple[Deliver
     """The running jobs of a session that it does not name; those cancelled meanwhile never began and are released."""
     named = {(one.dispatch_id, one.token) for one in held}
     found = [ReadyRow(*row) for row in turn.rows("held_deliveries", consumer=session.consumer)]
-    missing = [row for row in found if (row.dispatch_id, row.token) not in named]
-    for row in missing:
-        if row.status == JobStatus.CANCELLED:
+    deliveries: list[Delivery] = []
+    for row in found:
+        delivery = delivery_of(row, row.token, row.deliveries, row.started_ms or 0)
+        if (delivery.envelope.dispatch_id, row.token) in named:
+            continue
+        if row.status == JobStatus.RUNNING:
+            deliveries.append(delivery)
+        elif row.status == JobStatus.CANCELLED:
             _release(turn, row.id)
-    return tuple(
-        delivery_of(row, row.token, row.deliveries, row.started_ms or 0)
-        for row in missing
-        if row.status == JobStatus.RUNNING
-    )
+    return tuple(deliveries)
 
 
 def _release(turn: Turn, id: int) -> None:

@@ -3,9 +3,9 @@
 from heracles.units import DISPATCH_PREFIX, JOB_PREFIX
 
 
-def is_named(job_id: str, dispatch_id: str) -> int:
-    """1 where the ids are no such pair, so that an index leads from the job id to the dispatch."""
-    return 0 if dispatch_id == paired_dispatch(job_id) else 1
+def paired_job(dispatch_id: str) -> str:
+    """The job id of the pair that a dispatch id belongs to, if it does to one."""
+    return JOB_PREFIX + dispatch_id[len(DISPATCH_PREFIX) :]
 
 
 def paired_dispatch(job_id: str) -> str:

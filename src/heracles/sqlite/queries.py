@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 _NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
+_ROW_OF_VALUES = re.compile(r"(?<=VALUES )\((?:\?(?:, )?)+\)")
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
@@ -24,3 +26,9 @@ def _statements(text: str) -> tuple[str, ...]:
 SQL: Mapping[str, str] = _named(_read("queries.sql"))
 #: The statements that make an empty file a store; each may be run again.
 SCHEMA: Sequence[str] = _statements(_read("schema.sql"))
+
+
+@cache
+def for_rows(name: str, count: int) -> str:
+    """The statement of that name, with its row of VALUES repeated so often."""
+    return _ROW_OF_VALUES.sub(lambda row: ", ".join([row[0]] * count), SQL[name])

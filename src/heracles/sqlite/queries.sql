@@ -88,16 +88,30 @@ SELECT last, body FROM changes WHERE queue = :queue AND last > :after ORDER BY l
 -- name: known_dispatch
 SELECT id, job_id, expires_ms, state FROM jobs WHERE queue = :queue AND dispatch_id = :dispatch_id
 
--- name: add_jobs
--- What has a row already is left as it is.
+-- name: add_ready_jobs
+-- What has a row already is left as it is. Each value that is handed over costs about 0.2 µs, so that most dispatches,
+-- which are ready and have no options, go this way: their places follow their ids. Their ids are named unless they are a
+-- generated pair. The room is for what a start writes.
 INSERT INTO jobs (
-    queue, created_ms, status, id, job_id, dispatch_id, is_named, name, priority, state, no_overlap, place, due_ms,
-    line, scheduled_ms, overlap_delay_ms, status_ttl_s
+    queue, created_ms, place, status, state, no_overlap, room, id, job_id, dispatch_id, name, priority, is_named
 )
 SELECT
-    ?, ?, 'pending', column1, column2, column3, column4, column5, column6, column7, column8, column9, column10,
-    column11, column12, column13, column14
-FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE TRUE
+    ?, ?, ? + column1, 'pending', 0, 0, zeroblob(80), column1, column2, column3, column4, column5,
+    NOT (substr(column2, 1, 4) = 'job_' AND column3 = 'dispatch_' || substr(column2, 5))
+FROM (VALUES (?, ?, ?, ?, ?)) WHERE TRUE
+ON CONFLICT (queue, dispatch_id) DO NOTHING
+
+-- name: add_jobs
+-- The same for all others.
+INSERT INTO jobs (
+    queue, created_ms, status, room, id, job_id, dispatch_id, name, priority, is_named, state, no_overlap, place,
+    due_ms, line, scheduled_ms, overlap_delay_ms, status_ttl_s
+)
+SELECT
+    ?, ?, 'pending', zeroblob(80), column1, column2, column3, column4, column5,
+    NOT (substr(column2, 1, 4) = 'job_' AND column3 = 'dispatch_' || substr(column2, 5)),
+    column6, column7, column8, column9, column10, column11, column12, column13
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE TRUE
 ON CONFLICT (queue, dispatch_id) DO NOTHING
 
 -- name: add_entries
@@ -131,7 +145,7 @@ WHERE jobs.queue = :queue AND state = 0 ORDER BY jobs.priority, place LIMIT :lim
 -- name: start
 UPDATE jobs SET
     status = 'running', state = 4, token = token + 1, deliveries = deliveries + 1, started_ms = :now,
-    updated_ms = :now, lease_ms = :lease_ms, worker = :worker, consumer = :consumer
+    updated_ms = :now, lease_ms = :lease_ms, worker = :worker, consumer = :consumer, room = NULL
 WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: set_aside
@@ -188,6 +202,14 @@ UPDATE jobs SET
     result = ended.column3, reported = token || ':completed', error = NULL, traceback = NULL,
     lease_ms = NULL, deliveries = 0, place = NULL, unknown_since_ms = NULL, reclaimed = NULL
 FROM (VALUES (?, ?, ?)) AS ended WHERE id = ended.column1
+
+-- name: complete_alike
+-- The same for jobs with one result, that of most.
+UPDATE jobs SET
+    completed_ms = :now, updated_ms = :now, status = 'completed', state = 5, expires_ms = :expires_ms,
+    result = :result, reported = token || ':completed', error = NULL, traceback = NULL,
+    lease_ms = NULL, deliveries = 0, place = NULL, unknown_since_ms = NULL, reclaimed = NULL
+WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: finish_jobs
 UPDATE jobs SET

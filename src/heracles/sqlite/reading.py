@@ -3,15 +3,13 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from heapq import nlargest
-from typing import Any
-
-import msgspec
 
 from heracles.model import FINAL, Change, Changes, Gates, JobStatus, Overview, Record
 from heracles.sqlite.pairs import paired_dispatch
 from heracles.sqlite.queries import SQL
 from heracles.sqlite.rows import QueueRow, RecordRow, record_of
-from heracles.sqlite.turn import KEPT_CHANGES, Told
+from heracles.sqlite.telling import told_in
+from heracles.sqlite.turn import KEPT_CHANGES
 
 #: Of each final status this many are listed.
 _LISTED_FINISHED = 1000
@@ -107,7 +105,7 @@ def changes(connection: sqlite3.Connection, name: str, cursor: str | None, now_m
     gap = () if seen is not None and seen >= oldest else (_gap(now_ms),)
     after = oldest if gap or seen is None else seen
     told, reached = _told_after(connection, queue, after)
-    return Changes(cursor=f"{store}:{reached}", changes=(*gap, *map(_change, told)))
+    return Changes(cursor=f"{store}:{reached}", changes=(*gap, *told))
 
 
 def _seen(cursor: str, store: str, last: int) -> int | None:
@@ -118,15 +116,15 @@ def _seen(cursor: str, store: str, last: int) -> int | None:
     return int(number)
 
 
-def _told_after(connection: sqlite3.Connection, queue: QueueRow | None, after: int) -> tuple[Sequence[Told], int]:
+def _told_after(connection: sqlite3.Connection, queue: QueueRow | None, after: int) -> tuple[Sequence[Change], int]:
     if queue is None:
         return (), after
     found = connection.execute(
         SQL["changes_after"], {"queue": queue.id, "after": after, "limit": _CHANGES_AT_ONCE}
     ).fetchall()
-    told: list[Told] = []
+    told: list[Change] = []
     for last, body in found:
-        of_row = msgspec.msgpack.decode(body, type=list[Told])
+        of_row = told_in(body)
         first = last - len(of_row) + 1
         told += of_row[max(after + 1 - first, 0) :]
     return told, found[-1][0] if found else after
@@ -134,8 +132,3 @@ def _told_after(connection: sqlite3.Connection, queue: QueueRow | None, after: i
 
 def _gap(at_ms: int) -> Change:
     return Change(job_id="", dispatch_id="", status=None, at_ms=at_ms)
-
-
-def _change(told: Told) -> Change:
-    values: dict[str, Any] = {"job_id": told.job_id, "dispatch_id": told.dispatch_id, "error": told.error}
-    return Change(status=JobStatus(told.status) if told.status else None, at_ms=told.at_ms, **values)

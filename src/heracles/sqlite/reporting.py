@@ -1,6 +1,9 @@
 """A worker's reports, each applied only under the job's current token."""
 
+from collections.abc import Sequence
+
 from heracles.model import JobStatus, Report, ReportKind, Verdict
+from heracles.sqlite.completing import complete
 from heracles.sqlite.ending import Ending, finish, release
 from heracles.sqlite.line import delay, leave, ready, save
 from heracles.sqlite.rows import JobRow, State
@@ -8,8 +11,18 @@ from heracles.sqlite.starting import promote_due
 from heracles.sqlite.turn import Turn
 
 
-def apply(turn: Turn, report: Report) -> Verdict:
-    """Apply one report."""
+def apply_all(turn: Turn, reports: Sequence[Report]) -> tuple[Verdict, ...]:
+    """Apply the reports, one verdict a report."""
+    completed = complete(turn, reports)
+    if len(completed) == len(reports):
+        return (Verdict.APPLIED,) * len(reports)
+    turn.read_ahead(report.receipt for number, report in enumerate(reports) if number not in completed)
+    return tuple(
+        Verdict.APPLIED if number in completed else _apply(turn, report) for number, report in enumerate(reports)
+    )
+
+
+def _apply(turn: Turn, report: Report) -> Verdict:
     job = turn.job_by_receipt(report.receipt, report.dispatch_id)
     if job is None:
         return Verdict.LOST

@@ -3,7 +3,13 @@
 import enum
 from typing import NamedTuple
 
+import msgspec
+
 from heracles.model import Delivery, Envelope, JobStatus, Record
+
+#: An envelope as it stands in the store, and back.
+entry_of = msgspec.msgpack.Encoder().encode
+envelope_of = msgspec.msgpack.Decoder(Envelope).decode
 
 
 class State(enum.IntEnum):
@@ -86,22 +92,10 @@ class JobRow(NamedTuple):
 
 
 class ReadyRow(NamedTuple):
-    """What a worker gets of a job (the view ``job_deliveries``)."""
+    """What a worker gets of a job (the statements ``ready_jobs`` and ``held_deliveries``)."""
 
     id: int
-    job_id: str
-    dispatch_id: str
-    name: str
-    args: bytes
-    kwargs: bytes
-    priority: int
-    no_overlap: int
-    scheduled_ms: int | None
-    overlap_delay_ms: int | None
-    max_retries: int | None
-    retry_delay_ms: int | None
-    timeout_ms: int | None
-    status_ttl_s: int | None
+    envelope: bytes
     status: str
     token: int
     retries: int
@@ -110,11 +104,6 @@ class ReadyRow(NamedTuple):
     started_ms: int | None
     error: str | None
     unknown_since_ms: int | None
-    queue: int
-    state: int
-    place: int | None
-    lease_ms: int | None
-    consumer: str | None
 
 
 class RecordRow(NamedTuple):
@@ -124,16 +113,9 @@ class RecordRow(NamedTuple):
     job_id: str
     dispatch_id: str
     name: str | None
-    args: bytes | None
-    kwargs: bytes | None
+    envelope: bytes | None
     priority: int
-    no_overlap: int
     scheduled_ms: int | None
-    overlap_delay_ms: int | None
-    max_retries: int | None
-    retry_delay_ms: int | None
-    timeout_ms: int | None
-    status_ttl_s: int | None
     status: str
     token: int
     retries: int
@@ -153,7 +135,7 @@ class RecordRow(NamedTuple):
 def delivery_of(row: ReadyRow, token: int, deliveries: int, started_ms: int) -> Delivery:
     """The delivery of a job that was started under that token."""
     return Delivery(
-        envelope=_envelope(row),
+        envelope=envelope_of(row.envelope),
         token=token,
         retries=row.retries,
         deliveries=deliveries,
@@ -185,23 +167,5 @@ def record_of(row: RecordRow, queue: str) -> Record:
         traceback=row.traceback,
         result=row.result,
         token=row.token,
-        envelope=None if row.args is None else _envelope(row),
-    )
-
-
-def _envelope(row: ReadyRow | RecordRow) -> Envelope:
-    return Envelope(
-        job_id=row.job_id,
-        dispatch_id=row.dispatch_id,
-        name=row.name or "",
-        args=row.args or b"",
-        kwargs=row.kwargs or b"",
-        priority=row.priority,
-        no_overlap=bool(row.no_overlap),
-        scheduled_for_ms=row.scheduled_ms,
-        overlap_delay_ms=row.overlap_delay_ms,
-        max_retries=row.max_retries,
-        retry_delay_ms=row.retry_delay_ms,
-        timeout_ms=row.timeout_ms,
-        status_ttl_s=row.status_ttl_s,
+        envelope=None if row.envelope is None else envelope_of(row.envelope),
     )

@@ -61,11 +61,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     completed_ms INTEGER,
     expires_ms INTEGER,
     unknown_since_ms INTEGER,
-    -- What the producer gave; NULL where the worker's code decides.
+    -- What the producer gave; NULL where the worker's code decides. The rest stands in the entry.
     overlap_delay_ms INTEGER,
-    max_retries INTEGER,
-    retry_delay_ms INTEGER,
-    timeout_ms INTEGER,
     status_ttl_s INTEGER,
     worker TEXT,
     consumer TEXT,
@@ -76,7 +73,10 @@ CREATE TABLE IF NOT EXISTS jobs (
     reclaimed TEXT,
     error TEXT,
     traceback TEXT,
-    result BLOB
+    result BLOB,
+    -- Bytes that a start gives free for what it writes. Rows are added to full pages: were they to grow then, each start
+    -- would split pages, which takes longer than all else that it does.
+    room BLOB
 );
 
 -- Each index costs about 1 µs for every row that enters or leaves it, so that most hold but the rows of one state.
@@ -96,13 +96,13 @@ CREATE INDEX IF NOT EXISTS jobs_retrying ON jobs (queue) WHERE status = 'schedul
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (queue, status) WHERE completed_ms IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_expiring ON jobs (queue, expires_ms) WHERE expires_ms IS NOT NULL;
 
--- The encoded arguments, apart from jobs: a status change rewrites its whole row, and arguments may be long.
+-- What was dispatched, as one value that nothing here looks into (heracles.model.Envelope in MessagePack). Apart from
+-- jobs: a status change rewrites its whole row, and arguments may be long.
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
     priority INTEGER NOT NULL,
-    args BLOB NOT NULL,
-    kwargs BLOB NOT NULL,
+    envelope BLOB NOT NULL,
     -- NULL until its job has ended, and again once it was trimmed but is kept for a FAILED or CANCELLED record.
     finished_ms INTEGER
 );
@@ -150,20 +150,10 @@ SELECT
     queue
 FROM jobs;
 
--- What a worker gets, in the order of heracles.sqlite.rows.ReadyRow.
-CREATE VIEW IF NOT EXISTS job_deliveries AS
-SELECT
-    jobs.id, job_id, dispatch_id, name, args, kwargs, jobs.priority, no_overlap, scheduled_ms, overlap_delay_ms,
-    max_retries, retry_delay_ms, timeout_ms, status_ttl_s, status, token, retries, deliveries, created_ms, started_ms,
-    error, unknown_since_ms,
-    jobs.queue, state, place, lease_ms, consumer
-FROM jobs JOIN entries ON entries.id = jobs.id;
-
 -- What a reader gets, in the order of heracles.sqlite.rows.RecordRow.
 CREATE VIEW IF NOT EXISTS job_records AS
 SELECT
-    jobs.id, job_id, dispatch_id, name, args, kwargs, jobs.priority, no_overlap, scheduled_ms, overlap_delay_ms,
-    max_retries, retry_delay_ms, timeout_ms, status_ttl_s, status, token, retries, created_ms, updated_ms, started_ms,
-    completed_ms, worker, error, traceback, result,
+    jobs.id, job_id, dispatch_id, name, envelope, jobs.priority, scheduled_ms, status, token, retries, created_ms,
+    updated_ms, started_ms, completed_ms, worker, error, traceback, result,
     jobs.queue, expires_ms, lease_ms
 FROM jobs LEFT JOIN entries ON entries.id = jobs.id;

@@ -33,7 +33,7 @@ def start_ready(turn: Turn, session: Session, slots: int, *, suspects: bool) -> 
     """Start up to so many ready jobs, at most one suspect among them, for a worker."""
     started: list[Delivery] = []
     while len(started) < slots:
-        rows = [ReadyRow(*row) for row in turn.rows("ready_jobs", limit=slots - len(started))]
+        rows = list(map(ReadyRow._make, turn.rows("ready_jobs", limit=slots - len(started))))
         taken, aside = _split(rows, suspects=suspects)
         suspects = suspects and not any(_may_kill(row) for row in taken)
         if taken:
@@ -97,12 +97,12 @@ def _start(turn: Turn, session: Session, rows: Sequence[ReadyRow]) -> list[Deliv
         worker=session.worker_id,
         consumer=session.consumer,
     )
-    for row in rows:
-        turn.left(row.status)
-        turn.entered(row.job_id, row.dispatch_id, JobStatus.RUNNING)
-    return [
-        delivery_of(row, token=row.token + 1, deliveries=row.deliveries + 1, started_ms=turn.now_ms) for row in rows
-    ]
+    now_ms = turn.now_ms
+    started = [delivery_of(row, row.token + 1, row.deliveries + 1, now_ms) for row in rows]
+    turn.all_left([row.status for row in rows])
+    envelopes = [delivery.envelope for delivery in started]
+    turn.all_entered([(envelope.job_id, envelope.dispatch_id) for envelope in envelopes], JobStatus.RUNNING)
+    return started
 
 
 def _set_aside(turn: Turn, rows: Sequence[ReadyRow]) -> None:

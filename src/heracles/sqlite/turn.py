@@ -2,15 +2,17 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 import msgspec
 
 from heracles.model import FINAL, JobStatus, Value
 from heracles.options import StoreSettings
-from heracles.sqlite.queries import SQL
+from heracles.sqlite.queries import SQL, for_rows
 from heracles.sqlite.rows import JobRow, QueueRow
+from heracles.sqlite.telling import Telling
 
 #: Places are times in millionths of a millisecond, so that what becomes due and what is dispatched share one order.
 PLACES_A_MS = 1_000_000
@@ -18,16 +20,6 @@ PLACES_A_MS = 1_000_000
 KEPT_CHANGES = 10_000
 #: Rows of old changes go in lots of this many changes, as deleting them one transaction at a time costs more.
 _DROPPED_CHANGES = 1000
-
-
-class Told(NamedTuple):
-    """One status change as it stands in the store."""
-
-    job_id: str
-    dispatch_id: str
-    status: str
-    at_ms: int
-    error: str | None = None
 
 
 class Hints(Value, frozen=True, kw_only=True):
@@ -52,7 +44,7 @@ class Turn:
         self._connection = connection
         self._before = queue
         self._counts: Counter[str] = Counter()
-        self._told: list[Told] = []
+        self._told = Telling()
         self._place = queue.last_place
         # Endings that are written in one go: before anything is read, and at the end.
         self._endings: list[tuple[object, ...]] = []
@@ -107,11 +99,15 @@ class Turn:
         """Run a statement on the jobs of these ids at once."""
         return self.write(query, ids=msgspec.json.encode(ids).decode(), **parameters)
 
-    def write_rows(self, query: str, rows: Sequence[tuple[object, ...]]) -> int:
-        """Run a statement once for each row; how many rows it changed."""
+    def write_rows(self, query: str, rows: Sequence[tuple[object, ...]], *constants: object) -> int:
+        """Run a statement that has a row of VALUES on all these rows; how many rows of its table it changed."""
         if self._endings:
             self._write_endings()
-        return self._connection.executemany(SQL[query], rows).rowcount
+        changed = 0
+        for part in _portions(rows):
+            values = (*constants, *chain.from_iterable(part))
+            changed += self._connection.execute(for_rows(query, len(part)), values).rowcount
+        return changed
 
     def rows_of(self, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
         """All rows of a query on the jobs of these ids."""
@@ -130,14 +126,15 @@ class Turn:
 
     def read_ahead(self, receipts: Iterable[str]) -> None:
         """Read the jobs of these receipts in one go; each is handed out once, by ``job_by_receipt``."""
-        ids = [int(receipt) for receipt in receipts if receipt.isascii() and receipt.isdigit()]
+        ids = [id for receipt in receipts if (id := id_of(receipt)) is not None]
         if len(ids) > 1:
             self._read = {row[0]: JobRow(*row) for row in self.rows_of("jobs_by_id", ids)}
 
     def job_by_receipt(self, receipt: str, dispatch_id: str) -> JobRow | None:
         """The job that a worker means; the receipt is where to look first."""
-        if receipt.isascii() and receipt.isdigit():
-            job = self._read.pop(int(receipt), None) or self.job_by_id(int(receipt))
+        id = id_of(receipt)
+        if id is not None:
+            job = self._read.pop(id, None) or self.job_by_id(id)
             if job is not None and job.dispatch_id == dispatch_id:
                 return job
         return self.job(dispatch_id)
@@ -153,10 +150,21 @@ class Turn:
         self._ended.append(id)
         self.finished[priority] += 1
 
+    def complete(self, ends: Mapping[int, tuple[int, bytes | None]], priorities: Mapping[int, int]) -> None:
+        """Jobs have ended the usual way: when each one's record expires, and its result, by id."""
+        ids, kinds = list(ends), set(ends.values())
+        if len(kinds) == 1:
+            [(expires_ms, result)] = kinds
+            self.write_all("complete_alike", ids, expires_ms=expires_ms, result=result)
+        else:
+            self.write_rows("complete_jobs", [(id, *end) for id, end in ends.items()], self.now_ms, self.now_ms)
+        self.write_all("finish_entries", ids)
+        self.finished.update(priorities)
+
     def _write_endings(self) -> None:
         endings, self._endings = self._endings, []
         ended, self._ended = self._ended, []
-        self.write_rows("finish_jobs", endings)
+        self.write_rows("finish_jobs", endings, self.now_ms, self.now_ms)
         self.write_all("finish_entries", ended)
 
     # ------------------------------------------------------------------------------------------- counting, telling
@@ -165,10 +173,14 @@ class Turn:
         """Whether there is such a time, and it has come."""
         return time_ms is not None and time_ms <= self.now_ms
 
-    def next_place(self) -> int:
-        """The place of what becomes ready now: after all that became ready before, also when the clock was set back."""
-        self._place = max(self._place + 1, self.now_ms * PLACES_A_MS)
-        return self._place
+    def next_place(self, count: int = 1) -> int:
+        """The place of what becomes ready now: after all that became ready before, also when the clock was set back.
+
+        Of several, that of the first: the others follow it one by one.
+        """
+        first = max(self._place + 1, self.now_ms * PLACES_A_MS)
+        self._place = first + count - 1
+        return first
 
     def moved(self, job: JobRow, status: JobStatus, error: str | None = None) -> None:
         """A job changed its status: count it and tell it."""
@@ -182,16 +194,25 @@ class Turn:
     def entered(self, job_id: str, dispatch_id: str, status: JobStatus, error: str | None = None) -> None:
         """A job has that status now, and had none before."""
         self._counts[status.value] += 1
-        self._told.append(Told(job_id, dispatch_id, status.value, self.now_ms, error))
+        self._told.add(status.value, [(job_id, dispatch_id)], error)
+
+    def all_left(self, statuses: Iterable[str]) -> None:
+        """As ``left``, for many jobs."""
+        self._counts.subtract(statuses)
+
+    def all_entered(self, ids: Sequence[tuple[str, str]], status: JobStatus) -> None:
+        """As ``entered``, for jobs of these job ids and dispatch ids."""
+        self._counts[status.value] += len(ids)
+        self._told.add(status.value, ids)
 
     @property
     def unfinished(self) -> int:
         """How many jobs of the queue had not ended before."""
         return self._before.pending + self._before.running + self._before.scheduled_for_retry
 
-    def became_ready(self) -> None:
-        """A job can be started."""
-        self._ready += 1
+    def became_ready(self, count: int = 1) -> None:
+        """So many jobs can be started."""
+        self._ready += count
 
     def waits_until(self, due_ms: int) -> None:
         """A job will be ready then."""
@@ -208,7 +229,7 @@ class Turn:
 
     def gap(self) -> None:
         """Tell readers of changes that they cannot have seen everything."""
-        self._told.append(Told("", "", "", self.now_ms))
+        self._told.add("", [("", "")])
 
     # ------------------------------------------------------------------------------------------------------ writing
 
@@ -225,7 +246,7 @@ class Turn:
             ready=0 if self.paused else self._ready,
             due_in_ms=None if self._due_ms is None else max(self._due_ms - self.now_ms, 0),
             cancelled=tuple(self._cancelled),
-            changed=bool(self._told),
+            changed=self._told.count > 0,
             opened=bool(self._before.paused) and not self.paused,
         )
 
@@ -237,15 +258,29 @@ class Turn:
             paused=int(self.paused),
             draining=int(self.draining),
             last_place=self._place,
-            last_change=self._before.last_change + len(self._told),
+            last_change=self._before.last_change + self._told.count,
             **counts,
         )
 
     def _write_changes(self) -> None:
-        if not self._told:
+        if not self._told.count:
             return
         before = self._before.last_change
-        last = before + len(self._told)
-        self.write("add_changes", last=last, body=msgspec.msgpack.encode(self._told))
+        last = before + self._told.count
+        self.write("add_changes", last=last, body=self._told.body(self.now_ms))
         if before // _DROPPED_CHANGES != last // _DROPPED_CHANGES:
             self.write("drop_old_changes", last=last - KEPT_CHANGES)
+
+
+def id_of(receipt: str) -> int | None:
+    """The id of the job that a receipt names; None where it is none of ours."""
+    return int(receipt) if receipt.isascii() and receipt.isdigit() else None
+
+
+def _portions(rows: Sequence[tuple[object, ...]]) -> Iterator[Sequence[tuple[object, ...]]]:
+    """The rows in parts whose sizes are powers of two, so that few statements serve batches of any size."""
+    start, left = 0, len(rows)
+    while left:
+        size = 1 << (left.bit_length() - 1)
+        yield rows[start : start + size]
+        start, left = start + size, left - size
