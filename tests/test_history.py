@@ -10,12 +10,19 @@ import pytest
 
 from heracles.model import JobStatus
 from tests.history import (
+    EVERYONE,
     AnyEvent,
+    Cancelled,
+    Cancelling,
+    Changed,
+    Counted,
     Dispatched,
     Disturbed,
     Ended,
     Finished,
     Paused,
+    Returned,
+    Sent,
     Started,
     append,
     check,
@@ -23,6 +30,7 @@ from tests.history import (
     read,
     starting,
 )
+from tests.history.events import FAILOVER
 
 LEASE_MS = 1000
 
@@ -46,7 +54,10 @@ def _finished(name: str, token: int = 1, retries: int = 0, status: JobStatus = J
     return Finished(dispatch_id=name, status=status, token=token, retries=retries)
 
 
-def _broken(*events: AnyEvent | Sequence[AnyEvent], in_hand: int = 0) -> list[str]:
+Story = AnyEvent | Sequence[AnyEvent]
+
+
+def _broken(*events: Story, in_hand: int = 0) -> list[str]:
     """The rules that the history breaks."""
     flat: list[AnyEvent] = []
     for event in events:
@@ -185,6 +196,162 @@ def test_a_line_that_is_out_of_order() -> None:
     assert _broken(*line, runs, ends) == ["job_ids_are_first_in_first_out"]
     at_once = [_exclusive("a", at_ms=0), _exclusive("b", at_ms=1)]
     assert _broken(*at_once, runs, ends) == [], "which was first is not known"
+
+
+# ------------------------------------------------------------------------------------------------ what was sent
+
+
+def _sent(name: str, *ends: JobStatus) -> Sent:
+    return Sent(queue="q", dispatch_id=name, kind="plain", at_ms=0, ends=ends or (JobStatus.COMPLETED,))
+
+
+def test_what_was_sent_and_not_acknowledged_may_be_unknown() -> None:
+    assert _broken(_sent("a")) == []
+
+
+def test_what_was_sent_and_is_known_has_ended() -> None:
+    assert _broken(_sent("a"), _run("a", 5, 9), _finished("a")) == []
+    assert _broken(_sent("a"), _finished("a", status=JobStatus.RUNNING)) == ["ended_once"]
+
+
+def test_a_run_of_what_nobody_sent() -> None:
+    assert _broken(_run("a", 5, 9)) == ["only_what_was_sent_runs"]
+
+
+def test_an_end_that_the_code_does_not_make() -> None:
+    failed: list[Story] = [_sent("a"), _run("a", 5, 9, outcome="raised"), _finished("a", status=JobStatus.FAILED)]
+    assert _broken(*failed) == ["ends_as_its_code_does"]
+    may_fail = _sent("a", JobStatus.FAILED)
+    assert _broken(may_fail, *failed[1:]) == []
+
+
+@pytest.mark.parametrize(("deaths", "broken"), [(3, []), (2, ["ends_as_its_code_does"])])
+def test_a_job_that_is_given_up_has_lost_workers(deaths: int, broken: list[str]) -> None:
+    runs: list[Story] = [_run("a", 1000 * n, None, token=n, worker=f"w-{n}") for n in range(1, deaths + 1)]
+    killed = [Disturbed(worker=f"w-{n}", how="killed", from_ms=1000 * n + 1) for n in range(1, deaths + 1)]
+    error = "JobLostError: its worker died or was cut off 5 times while running it (max_deliveries)"
+    given_up = Finished(dispatch_id="a", status=JobStatus.FAILED, token=9, retries=0, error=error)
+    assert _broken(_sent("a"), *runs, killed, given_up) == broken
+
+
+def test_a_result_of_another_run() -> None:
+    runs = _run("a", 5, 9, token=2)
+    for result, broken in ((2, []), (1, ["results_are_of_the_run_that_counts"])):
+        record = msgspec.structs.replace(_finished("a", token=2), result=result)
+        assert _broken(_dispatched("a"), runs, record) == broken
+
+
+def test_a_result_that_was_told_and_is_not_the_one_stored() -> None:
+    record = msgspec.structs.replace(_finished("a", token=2), result=2)
+    for told, broken in ((2, []), (1, ["results_are_of_the_run_that_counts"])):
+        returned = Returned(dispatch_id="a", result=told, at_ms=10)
+        assert _broken(_dispatched("a"), _run("a", 5, 9, token=2), returned, record) == broken
+
+
+# -------------------------------------------------------------------------------------------------- cancellation
+
+
+def _cancelled(name: str, at_ms: int, answer: bool = True) -> list[AnyEvent]:
+    asked = Cancelling(dispatch_id=name, at_ms=at_ms - 1)
+    return [asked, Cancelled(dispatch_id=name, answer=answer, at_ms=at_ms)]
+
+
+def test_what_was_cancelled_ends_cancelled() -> None:
+    ended = _finished("a", status=JobStatus.CANCELLED)
+    assert _broken(_sent("a"), _cancelled("a", 10), ended) == []
+    assert _broken(_sent("a"), _cancelled("a", 10), _run("a", 5, 9), _finished("a")) == ["cancelled_as_told"]
+    assert _broken(_sent("a"), _cancelled("a", 10, answer=False), _run("a", 5, 9), _finished("a")) == []
+
+
+def test_what_was_cancelled_starts_no_more() -> None:
+    late = _run("a", 15, 20, outcome="stopped")
+    ended = _finished("a", status=JobStatus.CANCELLED)
+    assert _broken(_sent("a"), _cancelled("a", 10), late, ended) == ["cancelled_as_told"]
+
+
+def test_a_cancellation_that_nobody_asked_for() -> None:
+    assert _broken(_sent("a"), _finished("a", status=JobStatus.CANCELLED)) == ["cancelled_as_told"]
+
+
+# ------------------------------------------------------------------------------------------- what the store has told
+
+
+def _changes(name: str, *statuses: JobStatus | None) -> list[AnyEvent]:
+    return [
+        Changed(queue="q", dispatch_id=name if status else "", status=status, at_ms=number)
+        for number, status in enumerate(statuses)
+    ]
+
+
+PENDING, RUNNING, COMPLETED, CANCELLED = (
+    JobStatus.PENDING,
+    JobStatus.RUNNING,
+    JobStatus.COMPLETED,
+    JobStatus.CANCELLED,
+)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "broken"),
+    [
+        ((PENDING, RUNNING, COMPLETED), 0),
+        ((PENDING, RUNNING, PENDING, RUNNING, COMPLETED), 0),
+        ((RUNNING, COMPLETED), 1),
+        ((PENDING, COMPLETED), 1),
+        ((PENDING, RUNNING, COMPLETED, COMPLETED), 1),
+        ((PENDING, RUNNING, COMPLETED, CANCELLED), 2),
+        ((PENDING, RUNNING), 1),
+        ((PENDING, None), 0),
+    ],
+)
+def test_changes_that_were_told(statuses: Sequence[JobStatus | None], broken: int) -> None:
+    told = _changes("a", *statuses)
+    assert _broken(_sent("a"), told, _run("a", 5, 9), _finished("a")) == ["changes_are_legal"] * broken
+
+
+def test_counts_that_do_not_agree_with_the_records() -> None:
+    plain: list[Story] = [_sent("a"), _run("a", 5, 9), _finished("a")]
+    assert _broken(*plain, Counted(queue="q", counts={COMPLETED: 1})) == []
+    assert _broken(*plain, Counted(queue="q", counts={COMPLETED: 2})) == ["counts_agree"]
+    assert _broken(*plain, Counted(queue="q", counts={COMPLETED: 1, RUNNING: 1})) == ["counts_agree"]
+
+
+# -------------------------------------------------------------------------------------------------- disturbances
+
+
+def test_all_workers_may_be_without_a_store() -> None:
+    away = Disturbed(worker=EVERYONE, how="without a store", from_ms=6, until_ms=600)
+    runs = _run("a", 5, 2000, token=1) + _run("a", 1100, 1200, token=2, worker="w-2")
+    assert _broken(_dispatched("a"), away, runs, _finished("a", token=2)) == []
+
+
+@pytest.mark.parametrize(("between_ms", "broken"), [(100, []), (400, ["reruns_have_a_cause"])])
+def test_disturbances_that_follow_each_other_closely_are_one(between_ms: int, broken: list[str]) -> None:
+    frozen = Disturbed(worker="w-1", how="frozen", from_ms=10, until_ms=310)
+    away = Disturbed(worker=EVERYONE, how="without a store", from_ms=310 + between_ms, until_ms=610 + between_ms)
+    runs = _run("a", 5, 2000, token=1) + _run("a", 1100, 1200, token=2, worker="w-2")
+    assert _broken(_dispatched("a"), frozen, away, runs, _finished("a", token=2)) == broken
+
+
+def test_a_run_is_lost_when_first_something_befalls_its_worker() -> None:
+    frozen = Disturbed(worker="w-1", how="frozen", from_ms=10, until_ms=3000)
+    killed = Disturbed(worker="w-1", how="killed", from_ms=5000)
+    runs = _run("a", 5, 3000, job_id="j", outcome="stopped")
+    runs += _run("a", 1100, 1200, token=2, worker="w-2", job_id="j")
+    assert _broken(_exclusive("a"), killed, frozen, runs, _finished("a", token=2)) == []
+
+
+def test_a_failover_may_forget_a_start_and_an_end() -> None:
+    failover = Disturbed(worker=EVERYONE, how=FAILOVER, from_ms=0, until_ms=100)
+    again = _run("a", 50, 60, worker="w-2")
+    forgotten: list[AnyEvent] = [*_run("a", 5, 9), *again]
+    assert _broken(_dispatched("a"), failover, forgotten, _finished("a")) == []
+    assert _broken(_dispatched("a"), forgotten, _finished("a")) == ["reruns_have_a_cause", "tokens_rise"]
+
+
+def test_a_dispatch_that_is_repeated_is_the_first_one() -> None:
+    again = _dispatched("a", 1000, scheduled_for_ms=5000)
+    assert _broken(_dispatched("a"), again, _run("a", 5, 9), _finished("a")) == []
 
 
 def _append_many(path: Path, number: int) -> None:
