@@ -11,12 +11,13 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Two at a time: the tests mostly wait, for servers and for processes.
 PYTEST_ARGS ?= -n 2
 
-.PHONY: help demo test test-faults check format docs build bench bench-quick lock clean
+.PHONY: help demo test test-faults soak check format docs build bench bench-quick lock clean
 
 help:
 	@echo "make demo    run real work on this machine, with nothing installed but the package"
 	@echo "make test    run the tests"
 	@echo "make test-faults  the slow ones: long outages, failovers, full disks; 20 minutes at most"
+	@echo "make soak    real workers under random faults, judged by what they did; MINUTES=, SEED=, TRANSPORT=, FAULTS="
 	@echo "make check   formatting, lint, types, import rules, generated docs, known vulnerabilities"
 	@echo "make format  mend formatting and what the linter can mend"
 	@echo "make docs    build the documentation into site/"
@@ -36,6 +37,15 @@ test: $(VENV)/dev.stamp
 test-faults: $(VENV)/dev.stamp
 	@REDIS_SERVER="$${REDIS_SERVER:-$$(command -v redis-server || $(BIN)/python scripts/redis_server.py)}" \
 		$(BIN)/python -m pytest $(PYTEST_ARGS) -m slow_fault
+
+# Ten minutes of killed and frozen processes, cut connections, servers that go and come back. TRANSPORT: redis, sqlite,
+# sentinel, cluster; FAULTS: their names, separated by commas; SEED repeats a run as far as processes allow.
+MINUTES ?= 10
+TRANSPORT ?= redis
+soak: $(VENV)/dev.stamp
+	@REDIS_SERVER="$${REDIS_SERVER:-$$(command -v redis-server || $(BIN)/python scripts/redis_server.py)}" \
+		$(BIN)/python -m tests.soak --minutes=$(MINUTES) --transport=$(TRANSPORT) $(if $(SEED),--seed=$(SEED)) \
+		$(if $(FAULTS),--faults=$(FAULTS)) $(SOAK_ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

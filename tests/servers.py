@@ -290,11 +290,16 @@ class Certificates:
 
 
 class Cluster:
-    """Three masters that share the slots."""
+    """Three masters that share the slots, and with ``has_replicas`` a replica of each."""
 
-    def __init__(self, program: Path, options: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self, program: Path, options: Mapping[str, str | int] | None = None, *, has_replicas: bool = False
+    ) -> None:
         base: dict[str, str | int] = {"cluster-enabled": "yes", "cluster-node-timeout": 2000}
         self.servers = [Server(program, {**base, **(options or {})}) for _ in range(3)]
+        diskless: dict[str, str | int] = {"repl-diskless-sync": "yes", "repl-diskless-sync-delay": 0}
+        count = len(self.servers) if has_replicas else 0
+        self.replicas = [Server(program, {**base, **diskless, **(options or {})}) for _ in range(count)]
 
     @property
     def url(self) -> str:
@@ -308,18 +313,32 @@ class Cluster:
             server.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             first, last = (number * SLOTS // 3, (number + 1) * SLOTS // 3)
             server.command("CLUSTER", "ADDSLOTS", *range(first, last))
-        for server in self.servers[1:]:
+        for replica in self.replicas:
+            replica.start()
+        for server in (*self.servers[1:], *self.replicas):
             self.servers[0].command("CLUSTER", "MEET", HOST, server.port)
         _await(self._is_formed, "the cluster has not formed")
+        for server, replica in zip(self.servers, self.replicas, strict=False):
+            replica.command("CLUSTER", "REPLICATE", server.command("CLUSTER", "MYID").decode())
+        _await(self._is_replicated, "replicas have not connected")
         return self
 
+    @property
+    def nodes(self) -> list[Server]:
+        """All of them, whatever their roles are now."""
+        return [*self.servers, *self.replicas]
+
     def _is_formed(self) -> bool:
-        states = [server.info("cluster-info") for server in self.servers]
-        return all(state["cluster_state"] == "ok" and state["cluster_known_nodes"] == "3" for state in states)
+        states = [server.info("cluster-info") for server in self.nodes]
+        known = str(len(self.nodes))
+        return all(state["cluster_state"] == "ok" and state["cluster_known_nodes"] == known for state in states)
+
+    def _is_replicated(self) -> bool:
+        return all(replica.info("replication").get("master_link_status") == "up" for replica in self.replicas)
 
     def stop(self) -> None:
         """End all nodes."""
-        for server in self.servers:
+        for server in self.nodes:
             server.stop()
 
     def server_of(self, key: str) -> Server:

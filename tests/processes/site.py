@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 class ProcessSite:
     """Dispatches, starts worker processes, and reads what their jobs have written down."""
 
+    #: The module that the workers import.
+    app = "tests.processes.app"
+
     def __init__(self, store: Store, folder: Path, processes: ExitStack) -> None:
         self.transport = store.transport(lease=LEASE_MS)
         self.folder = folder
@@ -33,7 +36,7 @@ class ProcessSite:
     def worker(self, *arguments: str, id: str = "worker-1", lease_ms: int = LEASE_MS) -> Running:
         """A worker process. It may not take jobs yet."""
         prefix = [f"--key-prefix={self._prefix}"] if self._prefix else []
-        given = (f"--id={id}", "--queues=jobs", "--app=tests.processes.app", f"--lease={lease_ms}", "--retry-delay=10")
+        given = (f"--id={id}", "--queues=jobs", f"--app={self.app}", f"--lease={lease_ms}", "--retry-delay=10")
         return self._processes.enter_context(
             running("work", *given, *prefix, *arguments, cwd=self.folder, env=self._environment)
         )
