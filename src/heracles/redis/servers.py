@@ -1,20 +1,24 @@
 """Which server a key is on: one address, the master that Sentinels name, or the node of a cluster that has its slot."""
 
 import asyncio
+import ssl
+import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.crc import key_slot
 
-from heracles.errors import TransportUnavailableError
+from heracles.errors import TransportError, TransportUnavailableError
 from heracles.redis.client import Client, Command
 from heracles.redis.refusals import Refusal, translate
 from heracles.redis.wire import LostError, Wire, open_wire
 
 Address = tuple[str, int]
 #: How often the Sentinels are asked whether the master is still the one connected to: an old one may live on, cut off.
-MASTER_CHECK_S = 3.0
+MASTER_CHECK_S = 1.0
+#: A call after a longer silence waits for that answer: it would be the next one that goes to the new master.
+LONGEST_UNCHECKED_S = 3.0
 #: While a cluster moves a slot or elects a master: how often a call is tried again, and the first pause.
 CLUSTER_ATTEMPTS = 5
 CLUSTER_PAUSE_S = 0.02
@@ -49,6 +53,24 @@ async def _open(options: AbstractConnection, where: str, address: Address | None
         return await open_wire(options, where, address)
     except Refusal as refusal:
         raise translate(refusal, where) from refusal
+    except LostError as lost:
+        if isinstance(options, SSLConnection) and (problem := _certificate_problem(lost.__cause__)):
+            # Trying again would not help.
+            raise TransportError(f"{where}: {problem}") from lost
+        raise
+
+
+def _certificate_problem(cause: BaseException | None) -> str | None:
+    match cause:
+        case ssl.SSLCertVerificationError():
+            found = cause.verify_message
+            return f"its certificate is refused ({found}): give its authority as ssl_ca_certs, and the host as it says"
+        case FileNotFoundError() | PermissionError():
+            return f"certificates cannot be read ({cause.strerror}): correct ssl_ca_certs, ssl_certfile or ssl_keyfile"
+        case ssl.SSLError(library="X509" | "PEM"):
+            return f"certificates cannot be read ({cause.reason}): correct ssl_ca_certs, ssl_certfile or ssl_keyfile"
+        case _:
+            return None
 
 
 class SingleServer:
@@ -93,12 +115,14 @@ class SentinelServer:
         self._sentinels = list(sentinels)
         self._sentinel_options = sentinel_options
         self._client = Client(self._dial)
+        #: Connections for commands that wait: nothing is refused there, so an old master would be waited on for ever.
+        self._further: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._checked_at = 0.0
         self._check: asyncio.Task[None] | None = None
 
     async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
         """As ``Servers``."""
-        self._check_master()
+        await self._check_master()
         replies = await self._client.call(*commands, repeat=repeat)
         if any(isinstance(reply, Refusal) and reply.code == "READONLY" for reply in replies):
             self._client.drop("it is no master any more")
@@ -106,7 +130,9 @@ class SentinelServer:
 
     async def open_wire(self, key: str) -> Wire:
         """As ``Servers``."""
-        return await self._dial()
+        wire = await self._dial()
+        self._further.add(wire)
+        return wire
 
     async def call_each(self, command: Command) -> list[Any]:
         """As ``Servers``."""
@@ -126,7 +152,16 @@ class SentinelServer:
         if not isinstance(role, Refusal) and role[0] != b"master":
             wire.drop()
             raise LostError(f"{self._where}: the Sentinels name {address[0]}:{address[1]}, which is no master yet")
+        self._leave_all_but(address)
         return wire
+
+    def _leave_all_but(self, master: Address) -> None:
+        why = "another server is master now"
+        if self._client.peer not in (None, master):
+            self._client.drop(why)
+        for wire in list(self._further):
+            if wire.peer != master:
+                wire.drop(why)
 
     async def _find_master(self) -> Address:
         why = "none is given"
@@ -154,13 +189,17 @@ class SentinelServer:
             raise found
         return (found[0].decode(), int(found[1])) if found else None
 
-    def _check_master(self) -> None:
+    async def _check_master(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._client.peer is None or loop.time() - self._checked_at < MASTER_CHECK_S:
+        unchecked_s = loop.time() - self._checked_at
+        if self._client.peer is None or unchecked_s < MASTER_CHECK_S:
             return
         self._checked_at = loop.time()
         if self._check is None or self._check.done():
             self._check = loop.create_task(self._compare_master())
+        if unchecked_s > LONGEST_UNCHECKED_S:
+            # Others wait for it too: a caller that is cancelled must not end it.
+            await asyncio.wait([self._check])
 
     async def _compare_master(self) -> None:
         try:
@@ -168,8 +207,7 @@ class SentinelServer:
         except LostError:
             # Without Sentinels the connection that stands is as good as any.
             return
-        if self._client.peer not in (None, address):
-            self._client.drop("another server is master now")
+        self._leave_all_but(address)
 
 
 class ClusterServers:
@@ -177,8 +215,10 @@ class ClusterServers:
 
     def __init__(self, options: AbstractConnection, where: str, seeds: Sequence[Address]) -> None:
         self._options, self._where = options, where
-        self._seeds = list(seeds)
         self._clients: dict[Address, Client] = {}
+        #: The nodes in the order in which they are asked for the slots. One that was away or knew no better comes last:
+        #: it may be frozen, or cut off and still think that all is as it was.
+        self._order: list[Address] = list(seeds)
         #: First slot, last slot, master.
         self._slots: list[tuple[int, int, Address]] = []
 
@@ -186,24 +226,33 @@ class ClusterServers:
         """As ``Servers``."""
         attempt = 0
         while True:
+            address = await self._address(key)
             try:
-                client = self._client(await self._address(key))
-                replies = await client.call(*commands, repeat=repeat)
+                replies = await self._client(address).call(*commands, repeat=repeat)
             except LostError:
                 # Its replica may take over: the next call looks for it.
-                self._slots = []
+                self._distrust(address)
                 raise
             attempt += 1
-            if not self._is_elsewhere(replies) or attempt == CLUSTER_ATTEMPTS:
+            if not self._is_elsewhere(address, replies) or attempt == CLUSTER_ATTEMPTS:
                 return replies
             await asyncio.sleep(CLUSTER_PAUSE_S * 2**attempt)
 
-    def _is_elsewhere(self, replies: Sequence[Any]) -> bool:
+    def _is_elsewhere(self, address: Address, replies: Sequence[Any]) -> bool:
         """Whether the slot is moving or has moved. ASK is never followed: a script needs all keys of its slot."""
         codes = {reply.code for reply in replies if isinstance(reply, Refusal)}
-        if codes & {"MOVED", "READONLY", "CLUSTERDOWN"}:
+        if codes & {"MOVED", "READONLY"}:
             self._slots = []
+        if "CLUSTERDOWN" in codes:
+            self._distrust(address)
         return bool(codes & {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"})
+
+    def _distrust(self, address: Address) -> None:
+        """Ask for the slots again, and this node last."""
+        self._slots = []
+        if address in self._order:
+            self._order.remove(address)
+            self._order.append(address)
 
     async def open_wire(self, key: str) -> Wire:
         """As ``Servers``."""
@@ -211,7 +260,7 @@ class ClusterServers:
         try:
             return await _open(self._options, self._where, address)
         except LostError:
-            self._slots = []
+            self._distrust(address)
             raise
 
     async def call_each(self, command: Command) -> list[Any]:
@@ -247,15 +296,18 @@ class ClusterServers:
 
     async def _learn(self) -> None:
         why = "none is given"
-        for address in dict.fromkeys((*self._clients, *self._seeds)):
+        for address in tuple(self._order):
             try:
                 found = (await self._client(address).call(("CLUSTER", "SLOTS")))[0]
             except LostError as error:
+                self._distrust(address)
                 why = str(error)
                 continue
             if isinstance(found, Refusal):
                 raise translate(found, self._where)
             self._slots = [(first, last, _master(nodes[0], address)) for first, last, *nodes in found]
+            known = {_master(node, address): None for _, _, *nodes in found for node in nodes}
+            self._order += [node for node in known if node not in self._order]
             return
         raise LostError(f"{self._where}: no node answers: {why}")
 
