@@ -23,6 +23,14 @@ Fail                            raised by a job's own code: fail for good, witho
 from collections.abc import Sequence
 
 
+def shown(value: object, longest: int = 80) -> str:
+    """A value as messages show it: the beginning of its repr, or its type where it has none."""
+    try:
+        return f"{value!r:.{longest}}"
+    except Exception:  # noqa: BLE001 - its own __repr__ may raise anything, and so does a number of too many digits
+        return f"<{type(value).__qualname__}>"
+
+
 class HeraclesError(Exception):
     """Base of all errors of this package."""
 
@@ -48,7 +56,10 @@ class PayloadTooLargeError(HeraclesError):
 
 
 class ResultError(HeraclesError):
-    """What a job returned cannot be encoded, or is larger than ``max_result_bytes``: the job fails with this error."""
+    """What a job returned cannot be encoded, or is larger than ``max_result_bytes``: the job fails with this error.
+
+    Also what another program has stored as a result, and is no JSON, at ``handle.result()``.
+    """
 
 
 class QueueDrainingError(HeraclesError):

@@ -171,7 +171,7 @@ def job(
         OptionError: a value is not allowed.
         JobRegistrationError: it is no function, or another job has its name.
     """
-    checked = check_options(options, Scope.JOB, "@job")
+    checked = check_options(options, Scope.JOB, "@job", also=("name", "queue"))
     decorate = JobDecorator(
         None if name is None else check_id(name, "name"), check_queue_name(queue), MappingProxyType(checked)
     )

@@ -4,16 +4,19 @@ The command line, the configuration file and the table in the docs are made from
 turns it into the unit in which the rest of the package computes: whole milliseconds, whole seconds, or the value.
 """
 
+import difflib
 import enum
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from heracles.errors import OptionError
-from heracles.model import JobOverlapBehavior, Value
+from heracles.errors import OptionError, shown
+from heracles.model import JobOverlapBehavior, JobStatus, Value
 from heracles.units import ONE_SECOND, milliseconds, whole
 
 
@@ -41,6 +44,9 @@ class Scope(enum.Enum):
     CLEANUP = "heracles cleanup"
     LIST = "heracles list"
     STATUS = "heracles status"
+    JOBS = "heracles jobs"
+    RETRY = "heracles retry"
+    CANCEL = "heracles cancel"
 
 
 #: The largest number of milliseconds or seconds: about 10 years, far below where any store's numbers end.
@@ -114,15 +120,18 @@ class Option(Value, frozen=True, kw_only=True):
         return f"{what} from {self.minimum} to {self.maximum}"
 
     def _wrong(self, value: Any, allowed: str) -> OptionError:
-        return OptionError(f"{self.name}={value!r:.80} is not allowed: give {allowed}")
+        return OptionError(f"{self.name}={shown(value)} is not allowed: give {allowed}")
 
 
 _EVERY_TRANSPORT = (Scope.REDIS, Scope.SQLITE)
 #: The commands that read an app and look at a store.
-_EVERY_COMMAND = (Scope.WORK, Scope.CLEANUP, Scope.LIST, Scope.STATUS)
+_EVERY_COMMAND = (Scope.WORK, Scope.CLEANUP, Scope.LIST, Scope.STATUS, Scope.JOBS, Scope.RETRY, Scope.CANCEL)
+_QUEUE_NAME = r"[A-Za-z0-9_.-]{1,128}"
+_QUEUE_RULE = "1 to 128 letters, digits, _, . or -"
 #: What a key prefix or a consumer name may be: they become parts of keys, and braces would move a key's cluster slot.
-_KEY_PART = r"[^\s{}*?\[\]\\\x00-\x1f\x7f]{1,256}"
-_KEY_RULE = "1 to 256 characters without white space, control characters and any of {}*?[]\\"
+_INVISIBLE = r"\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+_KEY_PART = rf"[^\s{{}}*?\[\]\\\x00-\x1f\x7f-\x9f\ud800-\udfff{_INVISIBLE}]{{1,256}}"
+_KEY_RULE = "1 to 256 characters without white space, control characters, invisible ones and any of {}*?[]\\"
 
 
 def _option(name: str, unit: Unit, *scopes: Scope, help: str, **more: Any) -> Option:
@@ -268,28 +277,44 @@ _ALL = (
             help="remove every entry and record; running jobs are cancelled"),
     _option("yes", Unit.FLAG, Scope.CLEANUP, default=False, flags=("--yes",),
             help="with --all: do not ask first"),
-    _option("json", Unit.FLAG, Scope.STATUS, default=False, flags=("--json",), help="print one JSON object"),
+    _option("json", Unit.FLAG, Scope.STATUS, Scope.JOBS, default=False, flags=("--json",),
+            help="print one JSON object"),
+    _option("queue", Unit.TEXT, Scope.JOBS, Scope.RETRY, Scope.CANCEL, default="default", flags=("--queue",),
+            pattern=_QUEUE_NAME, rule=_QUEUE_RULE, help="the queue's name"),
+    _option("status", Unit.CHOICE, Scope.JOBS, choices=tuple(JobStatus), flags=("--status",),
+            help="only the jobs that have it"),
+    _option("limit", Unit.COUNT, Scope.JOBS, default=100, minimum=1, maximum=100_000, flags=("--limit",),
+            help="the most jobs shown, newest first"),
 )  # fmt: skip
 
 OPTIONS: Mapping[str, Option] = {option.name: option for option in _ALL}
 
 
+@cache
 def options_of(scope: Scope) -> tuple[Option, ...]:
     """The options that may be given there, in the order of declaration."""
     return tuple(option for option in _ALL if scope in option.scopes)
 
 
-def check_options(given: Mapping[str, Any], scope: Scope, where: str) -> dict[str, Any]:
+def check_options(given: Mapping[str, Any], scope: Scope, where: str, also: Collection[str] = ()) -> dict[str, Any]:
     """All given values checked; those that are None are left out, as not given.
+
+    Args:
+        also: what may be given there too, and is checked elsewhere; for the error that names all choices.
 
     Raises:
         OptionError: a value is wrong, or an option is not known there; names it and what is allowed.
     """
-    known = {option.name for option in options_of(scope)}
     for name in given:
-        if name not in known:
-            raise OptionError(f"{where} has no option {name!r}: it takes {', '.join(sorted(known))}")
+        if name not in OPTIONS or scope not in OPTIONS[name].scopes:
+            raise _unknown(name, sorted({option.name for option in options_of(scope)}.union(also)), where)
     return {name: OPTIONS[name].check(value) for name, value in given.items() if value is not None}
+
+
+def _unknown(name: str, known: Collection[str], where: str) -> OptionError:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}? It" if close else "it"
+    return OptionError(f"{where} has no option {shown(name)}: {hint} takes {', '.join(known)}")
 
 
 def first_given(name: str, layers: Iterable[Mapping[str, Any]]) -> Any:
@@ -326,7 +351,6 @@ class StoreSettings(Value, frozen=True, kw_only=True):
         return cls(**values)
 
 
-_QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _NOT_IN_ID = re.compile(r"[\s{}*?\[\]\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 #: The longest job id, dispatch id, in characters.
 LONGEST_ID = 256
@@ -338,8 +362,8 @@ def check_queue_name(name: Any) -> str:
     Raises:
         OptionError: it is not 1 to 128 of letters, digits, ``_``, ``.`` and ``-``.
     """
-    if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
-        raise OptionError(f"queue name {name!r:.200} is not allowed: give 1 to 128 letters, digits, _, . or -")
+    if not isinstance(name, str) or not re.fullmatch(_QUEUE_NAME, name):
+        raise OptionError(f"queue name {shown(name, 200)} is not allowed: give {_QUEUE_RULE}")
     return name
 
 
@@ -349,11 +373,21 @@ def check_id(value: Any, what: str = "job_id") -> str:
     Raises:
         OptionError: it is empty, over 256 characters, or has a character that ids may not have.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID or _NOT_IN_ID.search(value):
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= LONGEST_ID
+        or _NOT_IN_ID.search(value)
+        or not (value.isascii() or _is_visible(value))
+    ):
         raise OptionError(
-            f"{what}={value!r:.200} is not allowed: give 1 to {LONGEST_ID} characters without white space, control "
-            "characters and any of {}*?[]\\"
+            f"{what}={shown(value, 200)} is not allowed: give 1 to {LONGEST_ID} characters without white space, "
+            "control characters, invisible ones and any of {}*?[]\\"
         )
     if what == "dispatch_id" and ":" in value:
-        raise OptionError(f"{what}={value!r} is not allowed: a dispatch id has no ':'")
+        raise OptionError(f"{what}={shown(value, 200)} is not allowed: a dispatch id has no ':'")
     return value
+
+
+def _is_visible(text: str) -> bool:
+    """Whether it has no format characters (zero-width ones, marks of direction): ids that look equal are equal."""
+    return all(unicodedata.category(character) != "Cf" for character in text)

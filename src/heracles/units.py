@@ -18,6 +18,11 @@ RANDOM_SPAN = 62**RANDOM_DIGITS
 JOB_PREFIX = "job_"
 DISPATCH_PREFIX = "dispatch_"
 
+#: The first and the last moment for which something can be scheduled: dates in the years 1 to 9999, the last one also
+#: in time zones ahead of UTC.
+EARLIEST_MS = -62_135_596_800_000
+LATEST_MS = 253_402_214_399_999
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ONE_MS = timedelta(milliseconds=1)
 ONE_SECOND = timedelta(seconds=1)
@@ -83,8 +88,8 @@ new_id = IdSource()
 
 
 def to_datetime(ms: int | None) -> datetime | None:
-    """Epoch milliseconds as an aware UTC datetime."""
-    return None if ms is None else EPOCH + timedelta(milliseconds=ms)
+    """Epoch milliseconds as an aware UTC datetime; what somebody has put beyond all dates becomes the nearest one."""
+    return None if ms is None else EPOCH + timedelta(milliseconds=min(max(ms, EARLIEST_MS), LATEST_MS))
 
 
 def from_datetime(value: datetime) -> int:

@@ -73,13 +73,13 @@ class _Transports:
             return self._made[key]
 
     def tell_once(self, transport: Transport, origin: str) -> None:
-        """Log which store is used, at its first use."""
+        """Log which store is used, at its first use; ``origin`` says in words where the choice came from."""
         identity = transport.identity
         with self._lock:
             if identity in self._told:
                 return
             self._told.add(identity)
-        logger.info("jobs are kept in %s (%s)", identity, origin)
+        logger.info("store: %s%s", identity, f" ({origin})" if origin else "")
 
 
 _transports = _Transports()
@@ -104,6 +104,17 @@ def default_transport(options: Mapping[str, Any] | None = None) -> Transport:
     transport = _transports.make(recipe.with_options(options or {}))
     _transports.tell_once(transport, origin)
     return transport
+
+
+def tell_store(transport: Transport) -> None:
+    """Log which store is used, unless this process has logged it before."""
+    _transports.tell_once(transport, "")
+
+
+def is_there(transport: Transport) -> bool:
+    """Whether its store exists: an SQLite file is only made when it is opened, which whoever just looks need not do."""
+    path = transport.options.get("path", MEMORY) if isinstance(transport, _TellsOptions) else MEMORY
+    return path == MEMORY or os.path.exists(path)
 
 
 def use_by_default(transport: Transport | None) -> None:

@@ -10,7 +10,7 @@ from tests.cli.process import run
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "give a command: work, cleanup, list, status, demo"),
+        ((), "give a command: work, cleanup, list, status, jobs, retry, cancel, demo"),
         (("wrok",), "unknown command 'wrok'"),
         (("--frobnicate",), "unknown option --frobnicate"),
         (("work", "--id=a", "--cocurrency=3"), "did you mean --concurrency?"),
@@ -38,6 +38,15 @@ from tests.cli.process import run
         (("status", "--id=a"), "unknown option --id"),
         (("list", "--queues=a"), "unknown option --queues"),
         (("demo", "--app=jobs"), "unknown option --app"),
+        (("jobs", "--status=broken"), "--status='broken' is not allowed: give one of pending"),
+        (("jobs", "--limit=0"), "--limit=0 is not allowed: give a whole number from 1"),
+        (("jobs", "--queue=a*"), "--queue='a*' is not allowed: give 1 to 128 letters"),
+        (("jobs", "emails"), "unexpected argument 'emails'"),
+        (("retry",), "arguments are required: ID"),
+        (("retry", "a", "b"), "unexpected argument 'b': give one ID"),
+        (("retry", "a*"), "ID='a*' is not allowed"),
+        (("cancel", "a\nb"), r"ID='a\nb' is not allowed"),
+        (("cancel", "a", "--queue={x}"), "--queue='{x}' is not allowed"),
     ],
 )
 def test_a_wrong_argument_is_one_line_with_the_way_out(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
@@ -59,13 +68,13 @@ def test_a_password_in_a_misplaced_url_is_not_shown(tmp_path: Path) -> None:
         assert "secret" not in error
 
 
-@pytest.mark.parametrize("command", ["work", "cleanup", "list", "status", "demo"])
+@pytest.mark.parametrize("command", ["work", "cleanup", "list", "status", "jobs", "retry", "cancel", "demo"])
 def test_help_shows_every_option_and_an_example(command: str, tmp_path: Path) -> None:
     ended = run(command, "--help", cwd=tmp_path)
     assert ended.code == 0
     assert ended.err == ""
     assert f"  heracles {command}" in ended.out
-    assert command == "demo" or "--key-prefix" in ended.out
+    assert ("--key-prefix" in ended.out) is (command not in ("demo", "list"))
 
 
 def test_help_and_version_of_the_whole(tmp_path: Path) -> None:

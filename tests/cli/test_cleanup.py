@@ -3,6 +3,7 @@
 import os
 import pty
 import subprocess
+from pathlib import Path
 
 from heracles.model import JobStatus, Report, ReportKind, Session
 from heracles.transport import Transport
@@ -80,6 +81,24 @@ async def test_only_the_queues_that_were_named(site: Site) -> None:
         "reports": [1, 1, 0],
         "total": [1, 1, 0],
     }
+
+
+async def test_a_queue_that_the_store_does_not_know(site: Site) -> None:
+    await finish(site.transport, "emails", 1)
+    for more in ((), ("--all",)):
+        ended = run("cleanup", "--retention=0", "--queues=emials", *more, cwd=site.directory)
+        assert ended.code == 0
+        assert ended.err == ("heracles: no queue named emials in this store: nothing is removed there; known: emails\n")
+        assert rows(ended.out) == {"emials": [0, 0, 0], "total": [0, 0, 0]}
+    assert list(await site.transport.queues()) == ["emails"]
+
+
+def test_no_store_yet(tmp_path: Path) -> None:
+    ended = run("cleanup", "--all", "--url=sqlite:///jobs.db", cwd=tmp_path)
+    assert ended.code == 0
+    assert "no store yet at sqlite:///" in ended.err
+    assert rows(ended.out) == {"total": [0, 0, 0]}
+    assert not list(tmp_path.iterdir())
 
 
 async def test_all_removes_what_waits_and_runs_too(site: Site) -> None:

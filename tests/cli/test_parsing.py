@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from heracles.cli.commands import COMMANDS
 from heracles.cli.parsing import parse, parsers
 from heracles.cli.settings import Settings, read_settings
 from heracles.options import Scope, options_of
@@ -60,10 +61,22 @@ def test_every_option_with_a_flag_is_on_its_command() -> None:
         Scope.CLEANUP: "cleanup",
         Scope.LIST: "list",
         Scope.STATUS: "status",
+        Scope.JOBS: "jobs",
+        Scope.RETRY: "retry",
+        Scope.CANCEL: "cancel",
     }.items():
         text = parsers()[command].format_help()
         for option in options_of(scope):
-            assert all(flag in text for flag in option.flags), option.name
+            if option.name not in COMMANDS[command].unshown:
+                assert all(flag in text for flag in option.flags), option.name
+
+
+def test_list_takes_the_options_of_a_store_and_shows_them_not() -> None:
+    given = parse(("list", "--url=sqlite:///a.db", "--redis=main", "--key-prefix=a:b", "--app=jobs")).given
+    assert given == {"url": "sqlite:///a.db", "connection": "main", "key_prefix": "a:b", "app": "jobs"}
+    text = parsers()["list"].format_help()
+    assert "--app" in text
+    assert not any(flag in text for flag in ("--url", "--redis", "--key-prefix"))
 
 
 def test_flags_of_cleanup_are_options_too() -> None:

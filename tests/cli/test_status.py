@@ -14,6 +14,21 @@ def test_an_empty_store(tmp_path: Path) -> None:
     assert f"sqlite:///{tmp_path}/heracles.db" in ended.out
     assert "no live workers" in ended.out
     assert "no queues yet" in ended.out
+    assert ended.err == f"heracles: no store yet at sqlite:///{tmp_path}/heracles.db: the first dispatch makes it\n"
+    found = json.loads(run("status", "--json", "--queues=emails", cwd=tmp_path).out)
+    assert (found["workers"], found["queues"]) == ([], {})
+    assert not list(tmp_path.iterdir()), "looking makes no file"
+
+
+async def test_a_queue_that_the_store_does_not_know(site: Site) -> None:
+    await site.dispatch("Greet", "x", queue="emails")
+    with running("work", "--id=worker-1", "--queues=served", cwd=site.directory) as worker:
+        worker.await_line("jobs: ")
+        ended = run("status", "--queues=emials,emails,served", cwd=site.directory)
+    assert ended.code == 0
+    assert ended.err == "heracles: no queue named emials in this store; known: emails\n"
+    assert [line.split()[0] for line in ended.out.splitlines()[-3:]] == ["emials", "emails", "served"]
+    assert list(await site.transport.queues()) == ["emails"]
 
 
 async def test_workers_counts_and_gates(site: Site) -> None:
@@ -49,6 +64,7 @@ async def test_only_the_queues_that_were_named(site: Site) -> None:
 
 
 def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    (tmp_path / "heracles.db").touch()
     with subprocess.Popen(
         [*COMMAND, "status"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

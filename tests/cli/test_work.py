@@ -10,6 +10,7 @@ import pytest
 from heracles.model import JobStatus
 from tests.cli.conftest import Site
 from tests.cli.process import run, running
+from tests.servers import Server
 from tests.waiting import eventually
 
 
@@ -27,7 +28,7 @@ async def test_the_banner_says_whom_it_serves_with_what(site: Site) -> None:
     with running("work", "--id=worker-1", "--queues=other,default", "--concurrency=7", cwd=site.directory) as worker:
         worker.await_line("jobs: ")
         assert f"worker worker-1, pid {worker.process.pid}" in worker.log
-        assert f"store: sqlite:///{site.directory}/heracles.db" in worker.log
+        assert worker.log.count(f"store: sqlite:///{site.directory}/heracles.db") == 1
         assert "queues: other, default (7 at once)" in worker.log
         assert "jobs: BlockTheLoop, Break, Follow, Greet, Lead, WaitAtDoor" in worker.log
 
@@ -86,6 +87,16 @@ async def test_concurrency_of_the_command_line_is_the_workers_and_its_queues(sit
 
         await eventually(three_run)
         site.open("door")
+
+
+@pytest.mark.parametrize("more", [(), ("--url=sqlite:///named.db",), ("--key-prefix=mine",)])
+async def test_the_store_is_told_once(more: tuple[str, ...], site: Site, server: Server) -> None:
+    env = {"REDIS_URL": server.url} if "--key-prefix=mine" in more else {}
+    with running("work", "--id=worker-1", *more, cwd=site.directory, env=env) as worker:
+        worker.await_line("jobs: ")
+        told = [line for line in worker.log.splitlines() if "store: " in line]
+        assert len(told) == 1
+        assert ("named.db" if more[:1] == ("--url=sqlite:///named.db",) else "mine" if more else "no other") in told[0]
 
 
 async def test_what_a_job_dispatches_goes_to_the_store_that_was_named(site: Site) -> None:

@@ -1,1 +1,1 @@
-"""The command line: ``heracles work``, ``cleanup``, ``list``, ``status`` and ``demo``."""
+"""The command line: ``heracles work``, ``cleanup``, ``list``, ``status``, ``jobs``, ``retry``, ``cancel``, ``demo``."""

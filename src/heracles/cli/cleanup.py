@@ -7,7 +7,7 @@ from typing import Any
 
 from heracles.cli.app import import_app_if_any
 from heracles.cli.settings import Settings, read_settings
-from heracles.cli.store import find_store, queues_of, using
+from heracles.cli.store import find_store, looking_at, queues_of
 from heracles.cli.table import table
 from heracles.cli.usage import StartError, escaped
 from heracles.model import CleanupRules, Swept
@@ -24,8 +24,11 @@ def run(given: Mapping[str, Any]) -> int:
 
 async def _clean(settings: Settings) -> None:
     rules = _rules(settings)
-    async with using(find_store(settings)) as transport:
-        names = await queues_of(transport, settings)
+    async with looking_at(find_store(settings)) as transport:
+        if transport is None:
+            print(_report({}))
+            return
+        names = await queues_of(transport, settings, ": nothing is removed there")
         if rules.everything and not rules.dry_run and not settings.value("yes"):
             _ask(names, transport)
         swept = {name: await transport.cleanup(name, rules) for name in names}

@@ -13,6 +13,10 @@ class Command(Value, frozen=True, kw_only=True):
     summary: str
     examples: str
     scope: Scope | None = None
+    subject: str = ""
+    """What it takes besides options, by the name that ``--help`` gives it."""
+    unshown: frozenset[str] = frozenset()
+    """Options that it takes, since its siblings do, and that change nothing here."""
     defaults: Mapping[str, str] = {}
     """What holds where an option is left out, in words, where that is not the option's own default."""
 
@@ -56,6 +60,7 @@ Without --all an unfinished job is never touched.""",
         summary="show the registered jobs",
         scope=Scope.LIST,
         defaults={**_STORE, "config": "none"},
+        unshown=frozenset({"connection", "url", "key_prefix"}),
         examples="""\
   heracles list --app=myapp.jobs""",
     ),
@@ -67,6 +72,40 @@ Without --all an unfinished job is never touched.""",
         examples="""\
   heracles status
   heracles status --queues=emails --json""",
+    ),
+    Command(
+        name="jobs",
+        summary="show the newest jobs, with what failed ones say",
+        scope=Scope.JOBS,
+        defaults={**_STORE, "queue": "all", "status": "any", "config": "none"},
+        examples="""\
+  heracles jobs --queue=emails
+  heracles jobs --status=failed --limit=20
+  heracles jobs --status=failed --json
+
+Of each final status a store lists the newest 1000. --json has arguments, results and tracebacks too.""",
+    ),
+    Command(
+        name="retry",
+        summary="dispatch a failed or cancelled job anew, with its arguments and options",
+        scope=Scope.RETRY,
+        subject="ID",
+        defaults={**_STORE, "config": "none"},
+        examples="""\
+  heracles retry dispatch_0QX5nZ2h7Wc4KdTb --queue=emails
+
+ID is a dispatch id, or a job id, which means the latest dispatch of it.""",
+    ),
+    Command(
+        name="cancel",
+        summary="cancel a job that waits or runs",
+        scope=Scope.CANCEL,
+        subject="ID",
+        defaults={**_STORE, "config": "none"},
+        examples="""\
+  heracles cancel dispatch_0QX5nZ2h7Wc4KdTb --queue=emails
+
+ID is a dispatch id, or a job id, which means every unfinished dispatch of it.""",
     ),
     Command(
         name="demo",

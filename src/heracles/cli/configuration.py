@@ -9,7 +9,7 @@ from typing import Any
 
 from heracles.cli.parsing import check_as
 from heracles.cli.usage import UsageError
-from heracles.errors import OptionError
+from heracles.errors import OptionError, shown
 from heracles.model import Value
 from heracles.options import Option, Scope, check_queue_name, options_of
 
@@ -101,14 +101,14 @@ def _names(value: Any) -> tuple[str, ...]:
             return tuple(dict.fromkeys(map(check_queue_name, value)))
         case _:
             raise OptionError(
-                f"queues={value!r:.80} is not allowed: give names separated by commas, a list, or a table"
+                f"queues={shown(value)} is not allowed: give names separated by commas, a list, or a table"
             )
 
 
 def _queue(path: str, name: str, table: Any) -> Mapping[str, Any]:
     if not isinstance(table, dict):
         raise UsageError(
-            f"--config: {path}: queues.{name}={table!r:.80} is not allowed: give a table of {', '.join(_QUEUE_KEYS)}"
+            f"--config: {path}: queues.{name}={shown(table)} is not allowed: give a table of {', '.join(_QUEUE_KEYS)}"
         )
     return _checked(path, table, _QUEUE_KEYS, f"queues.{name}.")
 

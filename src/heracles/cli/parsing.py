@@ -18,6 +18,7 @@ _METAVARS = {Unit.MS: "MS", Unit.SECONDS: "S", Unit.BYTES: "BYTES", Unit.COUNT: 
 _TEXT_METAVARS = {
     "id": "NAME",
     "queues": "NAMES",
+    "queue": "NAME",
     "connection": "NAME",
     "key_prefix": "PREFIX",
     "app": "MODULE",
@@ -33,13 +34,20 @@ environment:
 
 heracles COMMAND --help shows the options of a command."""
 #: What --help shows before the rest.
-_FIRST = ("id", "queues", "app", "config", "url", "connection", "key_prefix")
+_FIRST = ("id", "queues", "queue", "app", "config", "url", "connection", "key_prefix")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
 
+#: Under this name stands the id of the job that a command is about; no option is called so.
+SUBJECT = "job"
+
+
 class Parsed(Value, frozen=True, kw_only=True):
-    """A command, and those of its options that were given, checked, by their names in ``heracles.options``."""
+    """A command, and those of its options that were given, checked, by their names in ``heracles.options``.
+
+    What it takes besides options is under ``SUBJECT``.
+    """
 
     command: str
     given: Mapping[str, Any]
@@ -58,7 +66,7 @@ def parse(arguments: Sequence[str]) -> Parsed:
     found, rest = parser.parse_known_args(arguments[1:])
     if rest:
         parser.error(_unknown(rest[0], command))
-    given = {name: _checked(name, command, text) for name, text in vars(found).items()}
+    given = {name: text if name == SUBJECT else _checked(name, command, text) for name, text in vars(found).items()}
     return Parsed(command=command.name, given=given)
 
 
@@ -136,6 +144,8 @@ def _command_parser(command: Command) -> _Parser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    if command.subject:
+        parser.add_argument(SUBJECT, metavar=command.subject, help="the job's dispatch id or job id")
     for option in _options(command):
         _add(parser, option, command)
     return parser
@@ -162,7 +172,7 @@ def _add(parser: _Parser, option: Option, command: Command) -> None:
         nargs="?" if flag else None,
         const="true" if flag else None,
         metavar=_metavar(option),
-        help=_help_text(option, default),
+        help=argparse.SUPPRESS if option.name in command.unshown else _help_text(option, default),
     )
 
 
@@ -211,10 +221,14 @@ def _number(text: str) -> int | float | str:
 
 def _unknown(argument: str, command: Command) -> str:
     if not argument.startswith("-"):
-        return f"unexpected argument {argument!r}: options begin with --"
+        return f"unexpected argument {argument!r}: {_only(command)}options begin with --"
     flags = [flag for option in _options(command) for flag in option.flags]
     name = _name_of(argument)
     return f"unknown option {name}{_hint(name, flags)}"
+
+
+def _only(command: Command) -> str:
+    return f"give one {command.subject}, and " if command.subject else ""
 
 
 def _name_of(argument: str) -> str:

@@ -30,7 +30,9 @@ class Settings(Value, frozen=True, kw_only=True):
 
     @property
     def queues(self) -> tuple[str, ...] | None:
-        """The names of the queues, or None where neither says anything."""
+        """The names of the queues, or None where neither says anything; ``--queue`` names one."""
+        if "queue" in self.flags:
+            return (self.flags["queue"],)
         if "queues" in self.flags:
             return _queue_names(self.flags["queues"])
         return None if self.file.queues is None else tuple(self.file.queues)

@@ -7,7 +7,7 @@ from typing import Any
 
 from heracles.cli.app import import_app_if_any
 from heracles.cli.settings import Settings, read_settings
-from heracles.cli.store import find_store, queues_of, using
+from heracles.cli.store import find_store, looking_at, queues_of
 from heracles.cli.table import table
 from heracles.cli.usage import escaped
 from heracles.model import JobStatus, Overview, Value, WorkerInfo
@@ -17,8 +17,8 @@ _HEAD = ("QUEUE", "PENDING", "SCHEDULED", "RUNNING", "RETRYING", "COMPLETED", "F
 
 class _Found(Value, frozen=True, kw_only=True):
     store: str
-    workers: Sequence[WorkerInfo]
-    queues: Mapping[str, Overview]
+    workers: Sequence[WorkerInfo] = ()
+    queues: Mapping[str, Overview] = {}
 
 
 def run(given: Mapping[str, Any]) -> int:
@@ -31,7 +31,10 @@ def run(given: Mapping[str, Any]) -> int:
 
 
 async def _look(settings: Settings) -> _Found:
-    async with using(find_store(settings)) as transport:
+    store = find_store(settings)
+    async with looking_at(store) as transport:
+        if transport is None:
+            return _Found(store=store.identity)
         names = await queues_of(transport, settings)
         workers = await transport.workers()
         return _Found(

@@ -5,15 +5,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from heracles.cli.settings import Settings
-from heracles.cli.usage import UsageError
+from heracles.cli.usage import StartError, UsageError, warn
 from heracles.errors import ConfigurationError, OptionError
 from heracles.queue import Queue
 from heracles.transport import Transport
-from heracles.wiring import Recipe, recipe_of_connection, recipe_of_url
+from heracles.wiring import Recipe, is_there, recipe_of_connection, recipe_of_url, use_by_default
 from heracles.worker.source import Source
 
 #: Options of a transport that a command may change.
 _CHANGEABLE = ("key_prefix", "lease")
+#: Of the queues that a store knows, a warning names this many.
+_MOST_NAMED = 20
 
 
 def read_source(settings: Settings) -> Source:
@@ -66,9 +68,57 @@ def find_store(settings: Settings) -> Transport:
     return _one(agreeing) or _undeclared(source)
 
 
-async def queues_of(transport: Transport, settings: Settings) -> Sequence[str]:
-    """The names that were given, else all that the store knows."""
-    return settings.queues or await transport.queues()
+async def queues_of(transport: Transport, settings: Settings, consequence: str = "") -> Sequence[str]:
+    """The names that were given, else all that the store knows.
+
+    Warns of names that neither the store nor a live worker knows, adding the ``consequence``.
+    """
+    known = await transport.queues()
+    if settings.queues is None:
+        return known
+    served = {queue for worker in await transport.workers() for queue in worker.queues}
+    unknown = [name for name in settings.queues if name not in served.union(known)]
+    if unknown:
+        warn(f"no queue named {', '.join(unknown)} in this store{consequence}; known: {_listed(known)}")
+    return settings.queues
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    return ", ".join([*names[:_MOST_NAMED], *more]) or "none"
+
+
+@asynccontextmanager
+async def looking_at(transport: Transport) -> AsyncIterator[Transport | None]:
+    """The transport, reached; None, with a warning, where its file is not there: looking at it makes no file."""
+    if not is_there(transport):
+        warn(_no_store_yet(transport))
+        yield None
+        return
+    async with using(transport):
+        yield transport
+
+
+@asynccontextmanager
+async def one_queue(settings: Settings) -> AsyncIterator[Queue]:
+    """The queue that ``--queue`` names, on the store where it is.
+
+    Raises:
+        UsageError: as for ``choose_store``.
+        StartError: there is no store yet.
+    """
+    name = settings.value("queue")
+    # Raises where what was given and what the app declares differ; else both lead to one store.
+    use_by_default(choose_store(read_source(settings), [name]))
+    queue = Queue.get(name)
+    if not is_there(queue.transport):
+        raise StartError(_no_store_yet(queue.transport))
+    async with using(queue.transport):
+        yield queue
+
+
+def _no_store_yet(transport: Transport) -> str:
+    return f"no store yet at {transport.identity}: the first dispatch makes it"
 
 
 @asynccontextmanager

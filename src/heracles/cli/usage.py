@@ -1,6 +1,7 @@
 """What goes wrong before any work is done: one line on standard error, with the way out."""
 
 import re
+import sys
 
 #: C0 and C1 controls, the line and paragraph separators, the marks that turn the direction of text, lone surrogates.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -13,6 +14,11 @@ class UsageError(Exception):
 
 class StartError(Exception):
     """The command was understood but could not do its work; the message is what the user sees. Exit code 1."""
+
+
+def warn(text: str) -> None:
+    """One line on standard error, beside what the command prints."""
+    print(escaped(f"heracles: {text}"), file=sys.stderr)
 
 
 def escaped(text: str) -> str:

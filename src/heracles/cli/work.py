@@ -22,7 +22,7 @@ from heracles.model import Value
 from heracles.options import OPTIONS
 from heracles.queue import Queue
 from heracles.transport import Transport
-from heracles.wiring import use_by_default
+from heracles.wiring import tell_store, use_by_default
 from heracles.worker import Worker
 from heracles.worker.pool import Pool
 from heracles.worker.process import serve
@@ -59,6 +59,7 @@ def run(given: Mapping[str, Any]) -> int:
     with ending_at_once(0):
         logs = HeldLogs(worker_id=worker_id, log_format=settings.value("log_format"), level=settings.value("log_level"))
         import_app(settings)
+        logger.info("Heracles %s, worker %s, pid %d", __version__, worker_id, os.getpid())
         plan = _plan(settings, worker_id, logs)
         processes = settings.value("processes")
         try:
@@ -167,8 +168,8 @@ async def _reach(stores: Sequence[Transport]) -> None:
 def _begin(plan: _Plan, before: str = "") -> None:
     """Show what was logged so far, and say what is served."""
     plan.logs.release()
-    logger.info("Heracles %s, worker %s, pid %d", __version__, plan.id, os.getpid())
-    logger.info("store: %s", ", ".join(store.identity for store in plan.stores))
+    for store in plan.stores:
+        tell_store(store)
     limit = "as many jobs at once as its queues allow" if plan.concurrency is None else f"{plan.concurrency} at once"
     logger.info("queues: %s (%s%s)", ", ".join(plan.queues), before, limit)
     names = sorted(definition.name for definition in all_jobs().values())

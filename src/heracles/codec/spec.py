@@ -1,8 +1,10 @@
 """How the arguments of one job are bound, encoded and decoded: compiled once, used for every dispatch and every run."""
 
 import enum
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, get_args
 
 import msgspec
@@ -10,7 +12,7 @@ from msgspec.structs import astuple
 
 from heracles.codec.fidelity import Fidelity
 from heracles.codec.signature import Parameters, Source
-from heracles.errors import ArgumentsError, JobRegistrationError, PayloadTooLargeError
+from heracles.errors import ArgumentsError, JobRegistrationError, PayloadTooLargeError, shown
 from heracles.model import Value
 
 _encode = msgspec.json.Encoder().encode
@@ -47,6 +49,10 @@ class _Slot(Value, frozen=True, kw_only=True):
 
     def fault(self, value: Any) -> str | None:
         """Why this value cannot be sent, or None."""
+        found = self._fault(value)
+        return found and (f"{value!r} has no JSON form" if _is_no_number(value) else found)
+
+    def _fault(self, value: Any) -> str | None:
         try:
             arrived = self.decoder.decode(_encode(value))
             if self.fidelity.holds(value, arrived):
@@ -55,7 +61,7 @@ class _Slot(Value, frozen=True, kw_only=True):
             return "it is nested too deeply, or contains itself"
         except Exception as exc:  # noqa: BLE001 - also what a value's own __post_init__ or __eq__ raises
             return str(exc) or type(exc).__name__
-        return f"{_text(value)} would arrive as {_text(arrived)} ({_kind(value)} as {_kind(arrived)})"
+        return f"{shown(value, 100)} would arrive as {shown(arrived, 100)} ({_kind(value)} as {_kind(arrived)})"
 
     def decode(self, raw: bytes | msgspec.Raw, where: str) -> Any:
         try:
@@ -227,11 +233,11 @@ def _shown(annotation: Any) -> str:
     return annotation.__qualname__ if is_class else str(annotation)
 
 
-def _text(value: Any) -> str:
-    try:
-        return f"{value!r:.100}"
-    except Exception:  # noqa: BLE001 - its own __repr__ may raise anything
-        return "a value without a repr"
+def _is_no_number(value: Any) -> bool:
+    """Whether it is a NaN or an infinity."""
+    if isinstance(value, Decimal):
+        return not value.is_finite()
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _kind(value: Any) -> str:

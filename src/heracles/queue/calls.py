@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
 
-from heracles.errors import JobNotFoundError, OptionError, QueueDrainingError, ResultTimeoutError, TransportError
+from heracles.errors import JobNotFoundError, OptionError, QueueDrainingError, ResultTimeoutError, TransportError, shown
 from heracles.job import Job, current_run
 from heracles.model import Envelope, JobEvent, JobInfo, JobStatus, Overview, Record, Stored, Storing, WorkerInfo
 from heracles.options import check_id
@@ -93,7 +93,7 @@ class QueueCalls:
         try:
             stored = await self._client.store_joined(envelope)
         except TransportError as exc:
-            raise self._unsure(exc, [envelope]) from exc
+            raise self._unsure(exc, [envelope]) from None
         return self._accepted(stored)
 
     async def dispatch_many(self, jobs: Iterable[Job], **options: Unpack[DispatchOptions]) -> list[JobHandle[Any]]:
@@ -128,7 +128,7 @@ class QueueCalls:
         try:
             answers = await self._client.store(envelopes)
         except TransportError as exc:
-            raise self._unsure(exc, envelopes) from exc
+            raise self._unsure(exc, envelopes) from None
         return [self._accepted(stored) for stored in answers]
 
     def _accepted(self, stored: Stored) -> JobHandle[Any]:
@@ -137,7 +137,7 @@ class QueueCalls:
         return JobHandle(self._client, stored.job_id, stored.dispatch_id)
 
     def _unsure(self, exc: TransportError, envelopes: Iterable[Envelope]) -> TransportError:
-        """The same error, with the handles of what may have been stored."""
+        """The same error, with the handles of what may have been stored. Raised without a chain: its text says all."""
         handles = [JobHandle[Any](self._client, envelope.job_id, envelope.dispatch_id) for envelope in envelopes]
         return type(exc)(str(exc), handles=handles)
 
@@ -211,7 +211,7 @@ class QueueCalls:
         """The newest jobs first: all unfinished ones, and of each final status the newest 1000."""
         wanted = _status_of(status)
         if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= LONGEST_PAGE:
-            raise OptionError(f"limit={limit!r:.80} is not allowed: give a whole number from 1 to {LONGEST_PAGE}")
+            raise OptionError(f"limit={shown(limit)} is not allowed: give a whole number from 1 to {LONGEST_PAGE}")
         return [info_of(record) for record in await self._client.call(lambda t: t.page(self.name, wanted, limit))]
 
     async def counts(self) -> dict[JobStatus, int]:
@@ -258,7 +258,7 @@ def _status_of(status: JobStatus | str | None) -> JobStatus | None:
     try:
         return None if status is None else JobStatus(status)
     except ValueError:
-        raise OptionError(f"status={status!r:.80} is not allowed: give one of {', '.join(JobStatus)}") from None
+        raise OptionError(f"status={shown(status)} is not allowed: give one of {', '.join(JobStatus)}") from None
 
 
 def _unfinished(overview: Overview, scheduled: bool) -> int:

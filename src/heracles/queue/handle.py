@@ -74,6 +74,7 @@ class JobHandle(Generic[R]):
             JobCancelledError: it ended CANCELLED.
             ResultTimeoutError: it has not ended in time; it may still. Also a TimeoutError.
             JobNotFoundError: its record is gone.
+            ResultError: what is stored as its result is no JSON: another program has put it there.
         """
         limit_s = None if timeout is None else seconds(timeout)
         limit = asyncio.timeout(None if limit_s is None else max(limit_s, FIRST_LOOK_S))

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from heracles.codec import decode_plain
-from heracles.errors import UnknownJobError
+from heracles.errors import ResultError, UnknownJobError
 from heracles.job import find_job
 from heracles.model import Change, JobEvent, JobInfo, JobStatus, Record
 from heracles.units import EPOCH, to_datetime
@@ -32,18 +32,30 @@ def info_of(record: Record) -> JobInfo:
         worker=record.worker,
         error=record.error,
         traceback=record.traceback,
-        result=result_of(record),
+        result=_readable_result_of(record),
     )
 
 
 def result_of(record: Record) -> Any:
-    """The result by the return annotation of the job's code, as plain JSON values where that is not known here."""
+    """The result by the return annotation of the job's code, as plain JSON values where that is not known here.
+
+    Raises:
+        ResultError: another program has put something there that is no JSON.
+    """
     if record.status is not JobStatus.COMPLETED or record.result is None:
         return None
     try:
         return find_job(record.name or "").result_spec.decode(record.result)
     except UnknownJobError:
         return decode_plain(record.result)
+
+
+def _readable_result_of(record: Record) -> Any:
+    """None for what nobody can read: it must not hide all else that is known of the job."""
+    try:
+        return result_of(record)
+    except ResultError:
+        return None
 
 
 def event_of(change: Change) -> JobEvent:
