@@ -104,7 +104,7 @@ async def test_an_idle_worker_ends_at_once(site: ProcessSite) -> None:
     began = time.monotonic()
     worker.signal(signal.SIGTERM)
     assert await _ended(worker) == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 @BOTH

@@ -93,7 +93,7 @@ async def test_a_listener_waits_through_an_outage(make_private: MakePrivate) -> 
     began = time.monotonic()
     await listener.wait(100)
     assert await listener.wait(200) == ()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     await listener.close()
     assert await listener.wait(10_000) == ()
 
@@ -111,7 +111,7 @@ async def test_a_frozen_server_costs_no_more_than_the_time_out(make_private: Mak
         assert all(isinstance(result, TransportUnavailableError) for result in results)
         with pytest.raises(TransportUnavailableError):
             await driver.counts()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
     finally:
         private.server.thaw()
     await eventually(lambda: answers(driver))

@@ -14,6 +14,8 @@ from tests.worker.faults import FaultyTransport
 from tests.worker.jobs import BOARD
 
 QUEUE = "jobs"
+#: A poll interval longer than any test waits: what starts all the same was not found by polling.
+HARDLY_EVER_MS = 60_000
 
 
 class Site:
