@@ -68,6 +68,16 @@ def test_while_it_waits_for_its_store(processes: int, site: Site) -> None:
         assert worker.end() == 0
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_signals_up_to_the_last_moment_change_nothing(processes: int, site: Site) -> None:
+    with running("work", "--id=a", f"--processes={processes}", cwd=site.directory) as worker:
+        worker.await_line("jobs: ")
+        while worker.process.poll() is None:
+            worker.signal(signal.SIGTERM)
+            await asyncio.sleep(0.002)
+        assert worker.end() == 0
+
+
 def test_while_the_app_is_imported(site: Site) -> None:
     (site.directory / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     with running("work", "--id=a", "--app=slow", cwd=site.directory) as worker:

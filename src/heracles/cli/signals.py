@@ -14,14 +14,24 @@ class StoppedError(SystemExit):
 
 @contextmanager
 def ending_at_once(code: int, numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """While the block runs, these signals end it with ``StoppedError`` of that exit code."""
+    """While the block runs, the first of these signals ends it with ``StoppedError`` of that exit code.
+
+    Those that follow change nothing, nor do any after the block has come to its end: the process is about to end.
+    """
+    is_told = False
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise StoppedError(code)
+        nonlocal is_told
+        if not is_told:
+            is_told = True
+            raise StoppedError(code)
 
     former = {number: signal.signal(number, stop) for number in numbers}
+    has_ended = False
     try:
         yield
+        has_ended = True
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            # Not by a handler of our own: the interpreter takes these away before it has ended.
+            signal.signal(number, signal.SIG_IGN if has_ended or is_told else handler)
