@@ -4,7 +4,7 @@ import functools
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from types import FrameType, FunctionType, MappingProxyType
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from heracles.codec import Source
 from heracles.errors import JobRegistrationError
@@ -91,6 +91,10 @@ class FunctionJob(Generic[P, T, R]):
         """The same with another queue, or options of the dispatch: those of ``Queue.dispatch``."""
         return FunctionDispatch(self, queue, options)
 
+    def with_arguments(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """One call of it as a job instance, as ``Queue.dispatch_many`` takes them. Nothing runs yet."""
+        return cast("type[FunctionCall]", self.definition.cls)(*args, **kwargs)
+
     @property
     def sync(self) -> SyncFunctionDispatch[P, R]:
         """``dispatch`` without await, for threads that have no running event loop."""
@@ -134,6 +138,8 @@ class JobDecorator:
         )
         made: FunctionJob[P, Any, Any] = FunctionJob(function, definition)
         remember(definition, made)
+        # Also by the class of single calls, which ``with_arguments`` makes.
+        remember(definition, definition.cls)
         return made
 
 

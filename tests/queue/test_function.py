@@ -134,3 +134,18 @@ async def test_names_are_shared_with_classes() -> None:
 async def test_the_plain_function_is_no_job(letters: Queue) -> None:
     with pytest.raises(UnknownJobError):
         await letters.dispatch(add.function, [1])
+
+
+async def test_calls_of_functions_are_dispatched_together(letters: Queue) -> None:
+    calls = [add.with_arguments(1, right=2), add.with_arguments(3), join.with_arguments("a", "b")]
+    assert all(isinstance(call, Job) for call in calls)
+    assert await calls[0].execute() == 3
+    handles = await letters.dispatch_many(calls, priority=3)
+    infos = [await handle.info() for handle in handles]
+    assert [(info.name, info.args, info.priority) for info in infos] == [
+        ("queue-add", [1, 2], 3),
+        ("queue-add", [3], 3),
+        (definition_of(join).name, ["a", "b"], 3),
+    ]
+    with pytest.raises(ArgumentsError, match="'left'"):
+        await letters.dispatch(add.with_arguments("1"))  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from heracles.errors import TransportError, TransportUnavailableError
-from heracles.model import Beaten, Delivery, Exchange, Held, Report, Session, Swept
+from heracles.model import Beaten, Delivery, Exchange, Held, Report, ReportKind, Session, Swept
 from heracles.options import StoreSettings
 from heracles.transport import Listener, Transport
 
@@ -26,8 +26,16 @@ class FaultyTransport:
         #: Reports on jobs with this result are refused, and whatever else is in the same call.
         self.refused_result: bytes | None = None
         self.refusals = 0
+        #: How many of the next exchanges with reports get their answers only when ``answers`` is set.
+        self.withheld = 0
+        self.answers = asyncio.Event()
         self.exchanges = 0
+        #: Exchanges without an answer: now, and the most at once.
+        self.under_way = self.most_under_way = 0
+        #: The reports of each exchange that had some.
+        self.reported: list[list[ReportKind]] = []
         self.recovered: list[Delivery] = []
+        self.recoveries = 0
 
     @property
     def settings(self) -> StoreSettings:
@@ -54,21 +62,38 @@ class FaultyTransport:
         pause_on_error: bool = False,
     ) -> Exchange:
         self.exchanges += 1
+        if reports:
+            self.reported.append([report.kind for report in reports])
         if self.refused_result is not None and any(report.result == self.refused_result for report in reports):
             self.refusals += 1
             raise TransportError("a value is refused")
-        answer = await self._call(
-            lambda: self._real.exchange(
-                queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            return await self._answer(
+                reports,
+                lambda: self._real.exchange(
+                    queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error
+                ),
             )
-        )
+        finally:
+            self.under_way -= 1
+
+    async def _answer(self, reports: Sequence[Report], exchange: Callable[[], Awaitable[Exchange]]) -> Exchange:
+        is_withheld = bool(reports) and self.withheld > 0
+        self.withheld -= is_withheld
+        answer = await self._call(exchange)
         await asyncio.sleep(self.answer_delay_s)
+        if is_withheld:
+            await self.answers.wait()
         if self.lost_answers and (reports or answer.started):
             self.lost_answers -= 1
             raise TransportUnavailableError("the answer was lost")
         return answer
 
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
+        assert not self.under_way, "an exchange under way may start what is recovered"
+        self.recoveries += 1
         found = await self._call(lambda: self._real.recover(queue, session, held))
         self.recovered += found
         return found

@@ -5,7 +5,7 @@ import pytest
 from heracles.model import Delivery, Report, ReportKind
 from heracles.worker.finisher import LAST_UNKNOWN_DELAY_MS, UNKNOWN_PATIENCE_MS, decide
 from heracles.worker.held import Stop
-from heracles.worker.outcome import Completed, Failed, GivenBack, Outcome, Raised, Released, Returned, Unknown, conclude
+from heracles.worker.outcome import Completed, Ending, Failed, GivenBack, Outcome, Released, Unknown, conclude
 from heracles.worker.plan import Plan
 from tests.worker.deliveries import delivery, plan
 
@@ -75,7 +75,7 @@ def _unknown_after(waited_ms: int) -> Report:
     return decide(Unknown(), delivery(started_at_ms=1000 + waited_ms, unknown_since_ms=since), plan())
 
 
-VALUE, ERROR = Returned(result=b"1"), Raised(error="E: e")
+VALUE, ERROR = Completed(result=b"1"), Failed(error="E: e")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_code_was_asked_to_end_for_decides_what_its_end_means(
 
 
 @pytest.mark.parametrize("ending", [VALUE, ERROR])
-def test_a_run_over_its_time_has_failed_however_it_ended(ending: Returned | Raised) -> None:
+def test_a_run_over_its_time_has_failed_however_it_ended(ending: Ending) -> None:
     outcome = conclude(ending, Stop.TIMED_OUT, 250)
     assert isinstance(outcome, Failed)
     assert "250 ms" in outcome.error

@@ -1,55 +1,54 @@
 """When a lane asks the store."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Any, cast
+import math
+from typing import cast
 
 from heracles.worker.executor import Executor
 from heracles.worker.held import HeldJobs
 from heracles.worker.lane import Crew, Lane
 from heracles.worker.plan import QueueSettings
 from heracles.worker.slots import Slots, Suspects
-from tests.waiting import DEADLINE_S
-
-
-class _Clock:
-    """A loop whose clock shows one time after the other, and whose timers fire at once."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, *times: float) -> None:
-        self._loop = loop
-        self._times = list(times)
-
-    def time(self) -> float:
-        return self._times.pop(0) if len(self._times) > 1 else self._times[0]
-
-    def call_at(self, when: float, callback: Callable[[], Any]) -> asyncio.Handle:
-        return self._loop.call_soon(callback)
 
 
 def _lane() -> Lane:
+    """Its slots were taken to ask the store, whose answer had nothing."""
     crew = Crew(cast(Executor, None), Slots(None), Suspects())
-    return Lane("queue", QueueSettings([]), 1, HeldJobs(), crew)
-
-
-async def test_a_time_to_look_that_comes_just_after_the_clock_was_read_is_not_missed() -> None:
-    lane = _lane()
-    # Its slots were taken to ask the store, whose answer had nothing; it is to look again at 10.
+    lane = Lane("queue", QueueSettings([]), 1, HeldJobs(), crew)
     lane.return_slots(lane.take_slots())
-    lane._loop = cast(asyncio.AbstractEventLoop, _Clock(asyncio.get_running_loop(), 9.0, 9.999, 10.001))
-    lane.look_within(1.0)
+    return lane
 
-    async with asyncio.timeout(DEADLINE_S):
-        await lane.until_reason()
+
+async def test_a_lane_looks_when_it_is_time() -> None:
+    lane = _lane()
+    assert lane.next_look == math.inf
+    lane.look_within(10.0)
+    lane.look_within(20.0)
+    assert not lane.has_reason(lane.next_look - 0.001)
+    assert lane.has_reason(lane.next_look)
 
 
 async def test_a_lane_looks_at_once_when_it_is_told_to() -> None:
     lane = _lane()
-    lane.return_slots(lane.take_slots())
-    waiting = asyncio.create_task(lane.until_reason())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-
+    changes: list[float] = []
+    lane.watch(lambda: changes.append(lane.next_look))
     lane.look()
+    assert changes == [0.0]
+    assert lane.has_reason(0.0)
 
-    async with asyncio.timeout(DEADLINE_S):
-        await waiting
+
+async def test_slots_that_are_left_are_a_reason_to_look_on() -> None:
+    crew = Crew(cast(Executor, None), Slots(None), Suspects())
+    lane = Lane("queue", QueueSettings([{"concurrency": 5}]), 1, HeldJobs(), crew)
+    assert lane.take_slots(3) == 3
+    assert lane.has_reason(0.0)
+    assert lane.take_slots() == 2
+    assert not lane.has_reason(math.inf)
+
+
+async def test_a_lane_that_is_closed_waits_for_nothing() -> None:
+    lane = _lane()
+    lane.look()
+    lane.close()
+    assert lane.next_look == math.inf
+    assert not lane.has_reason(0.0)
+    assert lane.is_done

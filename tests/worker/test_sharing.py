@@ -83,6 +83,16 @@ async def test_live_workers_are_listed_and_leave_the_list(site: Site) -> None:
     assert not await site.transport.workers()
 
 
+async def test_a_worker_of_many_queues_asks_for_each_but_a_few_times_at_its_start(site: Site) -> None:
+    faulty = site.faulty(poll_interval=60_000)
+    names = [f"queue-{number}" for number in range(60)]
+    await site.worker(*names, on=faulty)
+    dispatch_id = await site.dispatch("Note", 1, queue=names[-1])
+    await site.until(dispatch_id, queue=names[-1])
+    # When it begins, when it has begun to listen, and by a hint; not once for each queue that is added.
+    assert faulty.exchanges <= 5 * len(names)
+
+
 async def _status_is(site: Site, status: str) -> bool:
     return [info.status for info in await site.transport.workers()] == [status]
 

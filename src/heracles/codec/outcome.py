@@ -34,7 +34,7 @@ def encode_result(value: Any, limit: int) -> bytes:
     if len(encoded) > limit:
         raise ResultError(f"the result takes {len(encoded)} bytes, over max_result_bytes={limit}")
     # JSON has no such numbers; the encoder writes null, and None would arrive in silence.
-    if b"null" in encoded and not all(map(math.isfinite, _floats(value))):
+    if value is not None and b"null" in encoded and not all(map(math.isfinite, _floats(value))):
         raise ResultError("the result cannot be encoded: NaN and Infinity have no JSON form")
     return encoded
 
@@ -70,8 +70,15 @@ class ResultSpec:
 
 
 def decode_plain(encoded: bytes) -> Any:
-    """A result of a job that is not known here, as plain JSON values."""
-    return _plain.decode(encoded)
+    """A result of a job that is not known here, as plain JSON values.
+
+    Raises:
+        ResultError: it is no JSON: another program has put it there.
+    """
+    try:
+        return _plain.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise ResultError(f"what is stored as the result is no JSON: {exc}") from None
 
 
 def error_text(exc: BaseException) -> tuple[str, str]:

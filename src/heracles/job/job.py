@@ -89,7 +89,7 @@ class Job:
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Self:
             """Keep what the constructor is called with: it is what a dispatch sends."""
-            if cls.__init__ is object.__init__ and (args or kwargs):
+            if (args or kwargs) and cls.__init__ is object.__init__:
                 raise TypeError(f"{cls.__name__}() takes no arguments")
             job = super().__new__(cls)
             # Not by assignment, which a frozen dataclass refuses.
@@ -172,7 +172,7 @@ class Job:
         """
         if misused:
             raise JobRegistrationError("Job.register takes options by name: write @Job.register() above the class")
-        checked = check_options(options, Scope.JOB, "Job.register")
+        checked = check_options(options, Scope.JOB, "Job.register", also=("name", "queue"))
         check_queue_name(queue)
         if name is not None:
             check_id(name, "name")
@@ -245,6 +245,11 @@ class JobDefinition:
         return JobOverlapBehavior(first_given("overlap_behavior", (self.options,)))
 
     @cached_property
+    def is_no_overlap(self) -> bool:
+        """Whether of its dispatches with one job id one runs at a time, unless they say otherwise."""
+        return self.overlap_behavior == JobOverlapBehavior.NO_OVERLAP
+
+    @cached_property
     def makes_job_ids(self) -> bool:
         """Whether the class has a ``generate_job_id`` of its own."""
         return getattr(self.cls.generate_job_id, "__func__", None) is not getattr(Job.generate_job_id, "__func__")  # noqa: B009
@@ -287,6 +292,10 @@ class Definitions:
         """The definition made from exactly that class or function."""
         return self._by_owner.get(owner)
 
+    def named(self, name: str) -> JobDefinition:
+        """The definition of that name; KeyError where there is none."""
+        return self._by_name[name]
+
     def by_name(self) -> Mapping[str, JobDefinition]:
         """All of them."""
         return MappingProxyType(self._by_name)
@@ -316,7 +325,7 @@ def find_job(name: str) -> JobDefinition:
         UnknownJobError: there is none.
     """
     try:
-        return DEFINITIONS.by_name()[name]
+        return DEFINITIONS.named(name)
     except KeyError:
         raise UnknownJobError(
             f"no job is named {name!r}: register it with @Job.register(), and import its module"

@@ -1,9 +1,10 @@
 """What a running job knows of itself."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar, overload
+
+import msgspec
 
 from heracles.errors import JobRegistrationError
 from heracles.model import Delivery, JobStatus
@@ -12,8 +13,7 @@ from heracles.units import to_datetime
 T = TypeVar("T")
 
 
-@dataclass(kw_only=True, slots=True)
-class JobRun:
+class JobRun(msgspec.Struct, kw_only=True):
     """One run of a job. Its worker writes ``status`` and ``cancelled``; user code reads."""
 
     id: str
@@ -25,12 +25,22 @@ class JobRun:
     """Rises with every start of the dispatch: a fencing token for outside systems."""
     retries: int = 0
     status: JobStatus = JobStatus.RUNNING
-    created_at: datetime | None = None
-    started_at: datetime | None = None
+    created_at_ms: int | None = None
+    started_at_ms: int | None = None
     last_error: str | None = None
     """The error of the run before this one."""
     cancelled: bool = False
     """Turns True once, never back: the job was cancelled, ran out of time, or is no longer its worker's."""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was dispatched. Made when asked for: most jobs never do."""
+        return to_datetime(self.created_at_ms)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When this run was started."""
+        return to_datetime(self.started_at_ms)
 
     @classmethod
     def of(cls, queue: str, delivery: Delivery) -> "JobRun":
@@ -42,8 +52,8 @@ class JobRun:
             queue_name=queue,
             token=delivery.token,
             retries=delivery.retries,
-            created_at=to_datetime(delivery.created_at_ms),
-            started_at=to_datetime(delivery.started_at_ms),
+            created_at_ms=delivery.created_at_ms,
+            started_at_ms=delivery.started_at_ms,
             last_error=delivery.last_error,
         )
 

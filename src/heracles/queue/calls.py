@@ -23,7 +23,7 @@ from heracles.queue.envelopes import (
 )
 from heracles.queue.handle import HasDispatchId, JobHandle
 from heracles.queue.info import event_of, info_of
-from heracles.units import DISPATCH_PREFIX, new_id, seconds
+from heracles.units import DISPATCH_PREFIX, new_id, waiting_time
 
 R = TypeVar("R")
 
@@ -159,12 +159,12 @@ class QueueCalls:
 
         Raises:
             ResultTimeoutError: that took longer than ``timeout`` seconds; it goes on draining.
-            OptionError: the queue is paused, so that nothing would end.
+            OptionError: the queue is paused, so that nothing would end, or ``timeout`` is no time.
         """
+        limit_s = waiting_time(timeout)
         gates = await self._client.call(lambda t: t.gate(self.name, draining=True))
         if not gates.draining:
             raise OptionError(f"queue {self.name!r} is paused, its jobs would never end: resume() it first")
-        limit_s = None if timeout is None else seconds(timeout)
         limit = asyncio.timeout(limit_s)
         try:
             async with limit:

@@ -1,8 +1,8 @@
 """One queue's calls of its transport."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from heracles.batching import Coalescer
 from heracles.model import Change, Envelope, Stored
@@ -44,9 +44,10 @@ class QueueClient:
             answers += await self._enqueue(envelopes[start : start + MOST_AT_ONCE])
         return answers
 
-    async def store_joined(self, envelope: Envelope) -> Stored:
+    def store_joined(self, envelope: Envelope) -> Coroutine[Any, Any, Stored]:
         """Dispatch this one, together with what other tasks of this event loop dispatch meanwhile."""
-        return await self._here().dispatches.submit(envelope)
+        # Not awaited here, for each level of awaiting costs every dispatch.
+        return self._here().dispatches.submit(envelope)
 
     def follow(self) -> AsyncGenerator[Sequence[Change], None]:
         """The status changes from the first iteration on."""

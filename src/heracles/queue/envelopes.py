@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Protocol, TypeAlias, TypedDict, TypeVar
 
+import msgspec
+
 from heracles.errors import ArgumentsError, OptionError, shown
 from heracles.job import Job, JobDefinition, arguments_of, current_run, definition_of
 from heracles.model import Envelope, JobOverlapBehavior
@@ -69,8 +71,9 @@ class DispatchOptions(TypedDict, total=False):
 
 #: Those that no other scope has, with checks of their own.
 _OWN_CHECK = ("scheduled_for", "job_id", "dispatch_id")
-#: The field of the envelope in which an option travels, only where a dispatch was given it.
+#: The field of the envelope in which an option travels, where a dispatch was given it.
 _FIELDS = {
+    "priority": "priority",
     "scheduled_for": "scheduled_for_ms",
     "delay": "delay_ms",
     "max_retries": "max_retries",
@@ -102,20 +105,29 @@ def envelope_of(
     positions, names = definition.spec.bind(*_call_of(job, args, kwargs))
     encoded_args, encoded_kwargs = definition.spec.encode_bound(positions, names, max_payload_bytes)
     shared = new_id()
-    no_overlap = given.get("overlap_behavior", definition.overlap_behavior) == JobOverlapBehavior.NO_OVERLAP
-    if no_overlap and "job_id" not in given and not definition.makes_job_ids:
-        _tell_that_nothing_overlaps(definition.name)
-    return Envelope(
+    envelope = Envelope(
         job_id=given.get("job_id") or _job_id(definition, positions, names, shared),
         dispatch_id=given.get("dispatch_id") or DISPATCH_PREFIX + shared,
         name=definition.name,
         args=encoded_args,
         kwargs=encoded_kwargs,
-        priority=given.get("priority", definition.priority),
-        no_overlap=no_overlap,
+        priority=definition.priority,
+        no_overlap=definition.is_no_overlap,
         from_job=current_run() is not None,
-        **{_FIELDS[name]: value for name, value in given.items() if name in _FIELDS},
     )
+    if given:
+        envelope = msgspec.structs.replace(envelope, **_fields(given))
+    if envelope.no_overlap and "job_id" not in given and not definition.makes_job_ids:
+        _tell_that_nothing_overlaps(definition.name)
+    return envelope
+
+
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dispatch was given, as the envelope has it."""
+    fields = {_FIELDS[name]: value for name, value in given.items() if name in _FIELDS}
+    if "overlap_behavior" in given:
+        fields["no_overlap"] = given["overlap_behavior"] == JobOverlapBehavior.NO_OVERLAP
+    return fields
 
 
 def _call_of(

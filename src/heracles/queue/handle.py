@@ -11,7 +11,7 @@ from heracles.model import JobInfo, JobStatus, Record
 from heracles.portal import PORTAL
 from heracles.queue.client import QueueClient
 from heracles.queue.info import info_of, result_of
-from heracles.units import seconds
+from heracles.units import waiting_time
 
 R = TypeVar("R")
 
@@ -76,7 +76,7 @@ class JobHandle(Generic[R]):
             JobNotFoundError: its record is gone.
             ResultError: what is stored as its result is no JSON: another program has put it there.
         """
-        limit_s = None if timeout is None else seconds(timeout)
+        limit_s = waiting_time(timeout)
         limit = asyncio.timeout(None if limit_s is None else max(limit_s, FIRST_LOOK_S))
         try:
             async with limit:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 
 from heracles.codec import encode_result, error_text
@@ -15,7 +16,7 @@ from heracles.job import RUN, Job, JobDefinition, JobRun
 from heracles.model import JobStatus
 from heracles.worker.deadlines import Deadlines
 from heracles.worker.held import HeldJob, Stop
-from heracles.worker.outcome import Ending, GivenBack, Outcome, Raised, Released, Returned, conclude, timed_out
+from heracles.worker.outcome import Completed, Ending, Failed, GivenBack, Outcome, Released, conclude, timed_out
 from heracles.worker.threads import ThreadPool
 
 logger = logging.getLogger("heracles.worker")
@@ -34,21 +35,22 @@ class Executor:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPool()
-        self._deadlines: Deadlines[tuple[HeldJob, Ended]] = Deadlines(self._expired)
+        self._deadlines: Deadlines[_Call] = Deadlines(self._expired)
+        self._ended_in_threads: deque[_Call] = deque()
+        self._is_woken = False
         # What user code finds in context variables must not depend on which of the worker's parts started it.
         self._context = contextvars.copy_context()
 
     def start(self, job: HeldJob, definition: JobDefinition, max_result_bytes: int, ended: Ended) -> None:
         """Run it; ``ended`` is called on the event loop with the outcome, never from within this call."""
-        run = JobRun.of(job.queue, job.delivery)
-        job.flag = run
-        call = _Call(job, definition, run, max_result_bytes)
+        run = job.flag = JobRun.of(job.queue, job.delivery)
+        call = _Call(job, definition, run, max_result_bytes, ended)
         if job.plan.timeout_ms is not None:
-            self._deadlines.add((job, ended), job.plan.timeout_ms / 1000)
+            self._deadlines.add(call, job.plan.timeout_ms / 1000)
         if definition.is_async:
-            job.task = self._loop.create_task(self._on_loop(call, ended), context=self._context.copy())
+            job.task = self._loop.create_task(self._on_loop(call), context=self._context.copy())
         else:
-            self._threads.submit(lambda: self._in_thread(call, ended))
+            self._threads.submit(lambda: self._in_thread(call))
 
     def stop(self, job: HeldJob, why: Stop) -> None:
         """Ask its code to end: an async job's task is cancelled, and ``cancelled`` turns true.
@@ -71,91 +73,105 @@ class Executor:
         self._deadlines.close()
         self._threads.close()
 
-    async def _on_loop(self, call: "_Call", ended: Ended) -> None:
-        self._end(call.job, await call.run_async(), ended)
+    async def _on_loop(self, call: "_Call") -> None:
+        if (instance := call.begin()) is not None:
+            try:
+                call.returned(await instance.execute())
+            except BaseException as error:  # noqa: BLE001 - user code
+                call.raised(error)
+        self._end(call)
 
-    def _in_thread(self, call: "_Call", ended: Ended) -> None:
+    def _in_thread(self, call: "_Call") -> None:
         call.job.thread_id = threading.get_ident()
-        ending = self._context.copy().run(call.run_here)
+        self._context.copy().run(call.run_here)
         call.job.thread_id = None
+        # One wake-up of the event loop for all that end before it looks.
+        self._ended_in_threads.append(call)
+        if self._is_woken:
+            return
+        self._is_woken = True
         try:
-            self._loop.call_soon_threadsafe(self._end, call.job, ending, ended)
+            self._loop.call_soon_threadsafe(self._collect)
         except RuntimeError:
             logger.info("%s ended after its worker had", call.job)
 
-    def _end(self, job: HeldJob, ending: Ending | None, ended: Ended) -> None:
+    def _collect(self) -> None:
+        # First: whoever ends from now on wakes the loop again.
+        self._is_woken = False
+        while self._ended_in_threads:
+            self._end(self._ended_in_threads.popleft())
+
+    def _end(self, call: "_Call") -> None:
+        job = call.job
         job.ended = True
         job.task = None
         if job.plan.timeout_ms is not None:
-            self._deadlines.discard((job, ended))
-        ended(job, _outcome(job, ending))
+            self._deadlines.discard(call)
+        call.ended(job, _outcome(job, call.ending))
 
-    def _expired(self, item: tuple[HeldJob, Ended]) -> None:
-        job, ended = item
+    def _expired(self, call: "_Call") -> None:
+        job = call.job
         if job.stop is None:
             self.stop(job, Stop.TIMED_OUT)
             if job.task is not None:
-                self._deadlines.add(item, GRACE_S)
+                self._deadlines.add(call, GRACE_S)
                 return
         if job.stop is Stop.TIMED_OUT:
             job.outlived_its_report = True
-            ended(job, timed_out(job.plan.timeout_ms, _stack(job), still_running=True))
+            call.ended(job, timed_out(job.plan.timeout_ms, _stack(job), still_running=True))
 
 
 class _Call:
     """The call of one job's code. Whatever it raises, SystemExit and the like included, is its own failure."""
 
-    __slots__ = ("_definition", "_limit", "_run", "job")
+    __slots__ = ("_definition", "_limit", "_run", "ended", "ending", "job")
 
-    def __init__(self, job: HeldJob, definition: JobDefinition, run: JobRun, max_result_bytes: int) -> None:
+    def __init__(
+        self, job: HeldJob, definition: JobDefinition, run: JobRun, max_result_bytes: int, ended: Ended
+    ) -> None:
         self.job = job
+        self.ended = ended
         self._definition = definition
         self._run = run
         self._limit = max_result_bytes
+        #: None: it was too late to begin.
+        self.ending: Ending | None = None
 
-    async def run_async(self) -> Ending | None:
-        """On the event loop; None when it was too late to begin."""
-        if not self._may_begin():
-            return None
-        try:
-            instance = self._build()
-        except BaseException as error:  # noqa: BLE001 - the constructor is user code too
-            return _not_built(error)
-        try:
-            return self._returned(await instance.execute())
-        except BaseException as error:  # noqa: BLE001 - user code
-            return _raised(error)
-
-    def run_here(self) -> Ending | None:
-        """In a thread of its own; None when it was too late to begin."""
-        if not self._may_begin():
-            return None
-        try:
-            instance = self._build()
-        except BaseException as error:  # noqa: BLE001 - the constructor is user code too
-            return _not_built(error)
-        try:
-            return self._returned(instance.execute())
-        except BaseException as error:  # noqa: BLE001 - user code
-            return _raised(error)
-
-    def _may_begin(self) -> bool:
+    def begin(self) -> Job | None:
+        """The job, built; None where it was too late, or where it could not be built."""
         job = self.job
         # A process that was frozen since the store started the job must not begin what may run elsewhere by now.
         job.begun = job.stop is None and time.monotonic() < job.lease_until
-        return job.begun
-
-    def _build(self) -> Job:
+        if not job.begun:
+            return None
         # Task and thread have a context of their own, which ends with them.
         RUN.set(self._run)
-        envelope = self.job.delivery.envelope
-        return self._definition.build(envelope.args, envelope.kwargs, self._run)
-
-    def _returned(self, value: object) -> Ending:
+        envelope = job.delivery.envelope
         try:
-            return Returned(result=encode_result(value, self._limit))
+            return self._definition.build(envelope.args, envelope.kwargs, self._run)
+        except BaseException as error:  # noqa: BLE001 - the constructor is user code too
+            self.ending = _not_built(error)
+            return None
+
+    def run_here(self) -> None:
+        """In a thread."""
+        if (instance := self.begin()) is None:
+            return
+        try:
+            self.returned(instance.execute())
+        except BaseException as error:  # noqa: BLE001 - user code
+            self.raised(error)
+
+    def returned(self, value: object) -> None:
+        """The code returned that."""
+        try:
+            self.ending = Completed(result=encode_result(value, self._limit))
         except ResultError as error:
-            return _failed_for_good(error)
+            self.ending = _failed_for_good(error)
+
+    def raised(self, error: BaseException) -> None:
+        """The code, or what encoded its result, raised that."""
+        self.ending = _raised(error)
 
 
 def _outcome(job: HeldJob, ending: Ending | None) -> Outcome:
@@ -163,24 +179,26 @@ def _outcome(job: HeldJob, ending: Ending | None) -> Outcome:
         return Released() if job.stop is Stop.CANCELLED else GivenBack(begun=False)
     if job.outlived_its_report:
         return Released()
+    if job.stop is None:
+        return ending
     return conclude(ending, job.stop, job.plan.timeout_ms)
 
 
-def _raised(error: BaseException) -> Raised:
+def _raised(error: BaseException) -> Failed:
     text, trace = error_text(error)
-    return Raised(error=text, traceback=trace, for_good=_is_fail(error))
+    return Failed(error=text, traceback=trace, for_good=_is_fail(error))
 
 
-def _not_built(error: BaseException) -> Raised:
+def _not_built(error: BaseException) -> Failed:
     """Arguments that do not fit will never fit; what the constructor raises counts as raised by the job."""
     if isinstance(error, ArgumentsError | JobRegistrationError):
         return _failed_for_good(error)
     return _raised(error)
 
 
-def _failed_for_good(error: BaseException) -> Raised:
+def _failed_for_good(error: BaseException) -> Failed:
     # Its traceback would show this package's code alone.
-    return Raised(error=error_text(error)[0], for_good=True)
+    return Failed(error=error_text(error)[0], for_good=True)
 
 
 def _is_fail(error: BaseException) -> bool:

@@ -35,8 +35,9 @@ class CancelFlag(Protocol):
 class HeldJob:
     """One started job. All is written on the worker's event loop, except where said."""
 
-    __slots__ = ("begun", "delivery", "ended", "flag", "is_lost", "key", "lease_until", "outlived_its_report", "plan",
-                 "queue", "refused_since", "report", "stop", "task", "thread_id")  # fmt: skip
+    __slots__ = ("begun", "delivery", "ended", "flag", "is_lost", "is_settling", "key", "lease_until",
+                 "outlived_its_report", "plan", "queue", "refused_since", "report", "stop", "task",
+                 "thread_id")  # fmt: skip
 
     def __init__(self, queue: str, delivery: Delivery, plan: Plan, lease_until: float) -> None:
         self.queue = queue
@@ -56,6 +57,8 @@ class HeldJob:
         self.ended = False
         #: It was reported FAILED or to be retried while its code still ran; only its end remains to be told.
         self.outlived_its_report = False
+        #: It was so reported, and the store has yet to answer.
+        self.is_settling = False
         #: The last report on it, answered or not.
         self.report: Report | None = None
         #: By time.monotonic(): since when the store refuses that report.

@@ -35,9 +35,11 @@ class Hints:
         self._held = held
         self._ask_about_held = ask_about_held
         self._slots = slots
-        self._seen = -1
         self._listener: Listener | None = None
-        self._wanted: frozenset[str] = frozenset()
+        #: The queues that could take a job on.
+        self._wanted: set[str] = set()
+        self._was_exhausted = False
+        self._is_to_tell = False
         self._is_closed = False
         self._has_queues = asyncio.Event()
         self._failures = 0
@@ -63,22 +65,38 @@ class Hints:
         self._is_closed = True
         await self.listen_anew()
 
-    def update(self) -> None:
-        """Slots were taken or given back: hints of work that could not be taken on belong to other workers."""
-        if self._seen == self._slots.version:
-            return
-        self._seen = self._slots.version
-        wanted = frozenset(queue for queue, lane in self._lanes.items() if lane.has_room)
-        if wanted != self._wanted and self._listener is not None:
-            self._wanted = wanted
-            self._listener.want(wanted)
+    def update(self, queue: str) -> None:
+        """That queue has taken or given back slots: hints of work that could not be taken on belong to other workers.
+
+        Told after all that is ready now, and only of what has changed, for there may be thousands of queues.
+        """
+        if self._slots.is_exhausted != self._was_exhausted:
+            self.update_all()
+        elif self._lanes[queue].has_room != (queue in self._wanted):
+            self._wanted ^= {queue}
+            self._tell_soon()
+
+    def update_all(self) -> None:
+        """Any queue may have."""
+        self._was_exhausted = self._slots.is_exhausted
+        self._wanted = {queue for queue, lane in self._lanes.items() if lane.has_room}
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if not self._is_to_tell:
+            self._is_to_tell = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._is_to_tell = False
+        if self._listener is not None:
+            self._listener.want(frozenset(self._wanted))
 
     async def _listen(self) -> None:
         if self._is_closed:
             return
         self._listener = listener = self._transport.listen(self._session, tuple(self._lanes))
-        self._wanted, self._seen = frozenset(self._lanes), -1
-        self.update()
+        self.update_all()
         # What was told before is not told again.
         for lane in self._lanes.values():
             lane.look()

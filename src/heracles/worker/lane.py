@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from heracles.errors import UnknownJobError
 from heracles.job import find_job
@@ -19,7 +21,7 @@ from heracles.worker.slots import Slots, Suspects
 logger = logging.getLogger("heracles.worker")
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, frozen=True):
     """A report that the store has yet to answer."""
 
     job: HeldJob
@@ -46,34 +48,37 @@ class Lane:
         self._executor = crew.executor
         self._slots = crew.slots
         self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
+        self._changed: Callable[[], None] = _nothing
         self._reports: list[Pending] = []
         self._count = 0
         #: By the loop's clock: when to look for jobs at the latest.
         self._look_at = 0.0
         self._is_closed = False
         self._gives_back = False
-        self._slots.add(queue, settings.concurrency, self._wake.set)
+        self._slots.add(queue, settings.concurrency, self._wake)
 
     # ------------------------------------------------------------------------------------------ when to ask the store
 
-    async def until_reason(self) -> None:
-        """Returns when there is something to report, or a reason to look and a slot free, or when all is done."""
-        # One reading of the clock answers both whether it is time to look and whether a timer is needed: were it time
-        # only at a second reading, there would be neither.
-        while not (self._reports or self._should_look(now := self._loop.time()) or self.is_done):
-            self._wake.clear()
-            timer = None
-            if not self._is_closed and now < self._look_at < math.inf:
-                timer = self._loop.call_at(self._look_at, self._wake.set)
-            await self._wake.wait()
-            if timer is not None:
-                timer.cancel()
+    def watch(self, changed: Callable[[], None]) -> None:
+        """``changed`` is called whenever there may be a reason to ask, or all may be done."""
+        self._changed = changed
+
+    def _wake(self) -> None:
+        self._changed()
+
+    def has_reason(self, now: float) -> bool:
+        """Whether there is something to report, or a reason to look and a slot free; by the loop's clock."""
+        return bool(self._reports) or self._should_look(now)
+
+    @property
+    def next_look(self) -> float:
+        """When to look at the latest, by the loop's clock; infinite where there is nothing to wait for."""
+        return math.inf if self._is_closed else self._look_at
 
     def look(self) -> None:
         """There may be jobs: ask for them as soon as a slot is free."""
         self._look_at = 0.0
-        self._wake.set()
+        self._changed()
 
     def look_within(self, seconds: float) -> None:
         """Ask for jobs after that time at the latest."""
@@ -92,8 +97,11 @@ class Lane:
     # -------------------------------------------------------------------------------------------------- to the store
 
     def take_reports(self, most: int | None = None) -> Sequence[Pending]:
-        """What waits to be reported; the caller puts back what could not be."""
-        reports, self._reports = self._reports[:most], [] if most is None else self._reports[most:]
+        """What waits to be reported, the oldest first; the caller puts back what could not be."""
+        if most is None or len(self._reports) <= most:
+            reports, self._reports = self._reports, []
+        else:
+            reports, self._reports = self._reports[:most], self._reports[most:]
         return reports
 
     def put_back(self, reports: Sequence[Pending]) -> None:
@@ -105,16 +113,16 @@ class Lane:
         self._reports.append(report)
 
     @property
-    def has_reports(self) -> bool:
-        """Whether something waits to be reported."""
-        return bool(self._reports)
+    def reports(self) -> int:
+        """How many wait to be reported."""
+        return len(self._reports)
 
-    def take_slots(self) -> int:
-        """For how many jobs to ask now; what was a reason to look is none any more."""
+    def take_slots(self, most: int | None = None) -> int:
+        """For how many jobs to ask now; unless there are more, what was a reason to look is none any more."""
         if self._is_closed:
             return 0
-        count = self._slots.take(self.queue)
-        if count:
+        count = self._slots.take(self.queue, most)
+        if count and count != most:
             self._look_at = math.inf
         return count
 
@@ -127,6 +135,7 @@ class Lane:
         job = pending.job
         if pending.report.still_running:
             job.is_lost = job.is_lost or verdict is Verdict.LOST
+            self._go_on(job)
             return
         if verdict is Verdict.LOST:
             logger.warning("%s was no longer this worker's when it ended: nothing of it was stored", job)
@@ -134,14 +143,23 @@ class Lane:
 
     def give_up(self, pending: Pending) -> None:
         """The store did not take it."""
-        if not pending.report.still_running:
-            logger.error("%s could not be reported within its lease: it will run again", pending.job)
-            self._let_go(pending.job)
+        if pending.report.still_running:
+            self._go_on(pending.job)
+            return
+        logger.error("%s could not be reported within its lease: it will run again", pending.job)
+        self._let_go(pending.job)
+
+    def _go_on(self, job: HeldJob) -> None:
+        """Its first report is settled: the second one may follow."""
+        job.is_settling = False
+        if job.report is not None and not job.report.still_running:
+            self._reports.append(Pending(job, job.report))
+            self._changed()
 
     def _let_go(self, job: HeldJob) -> None:
         self._held.remove(job)
         self._count -= 1
-        self._wake.set()
+        self._changed()
 
     # ----------------------------------------------------------------------------------------------- from the store
 
@@ -184,8 +202,11 @@ class Lane:
 
     def _finish(self, job: HeldJob, outcome: Outcome) -> None:
         report = job.report = decide(outcome, job.delivery, job.plan)
-        self._reports.append(Pending(job, report))
-        self._wake.set()
+        # Several calls may be under way at once: of one job's two reports the second waits for the first's answer.
+        if not job.is_settling:
+            job.is_settling = report.still_running
+            self._reports.append(Pending(job, report))
+            self._changed()
         _log(job, report)
         if not report.still_running:
             if job.is_suspect:
@@ -198,7 +219,7 @@ class Lane:
         """Ask for nothing new."""
         self._is_closed = True
         self._slots.close(self.queue)
-        self._wake.set()
+        self._changed()
 
     def give_back(self) -> None:
         """What still comes goes back unstarted."""
@@ -216,6 +237,10 @@ class Lane:
         return self._is_closed and not self._count
 
 
+def _nothing() -> None:
+    """Nobody watches yet."""
+
+
 _LEVELS = {ReportKind.FAILED: logging.ERROR, ReportKind.RETRY: logging.WARNING, ReportKind.UNKNOWN: logging.WARNING}
 _WORDS = {
     ReportKind.COMPLETED: "completed",
@@ -229,7 +254,7 @@ _WORDS = {
 
 
 def _log(job: HeldJob, report: Report) -> None:
-    level = _LEVELS.get(report.kind, logging.DEBUG)
+    level = logging.DEBUG if report.kind is ReportKind.COMPLETED else _LEVELS.get(report.kind, logging.DEBUG)
     if logger.isEnabledFor(level):
         why = f": {report.error}" if report.error else ""
         arguments = (job, _WORDS[report.kind], why)

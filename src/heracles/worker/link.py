@@ -31,6 +31,7 @@ class Link:
         self.transport = transport
         #: Of each queue: the same store, perhaps with other options.
         self._transports: dict[str, Transport] = {}
+        self._opened = {transport}
         self._crew = crew
         # Unlike the worker's id never used twice: what an earlier life of the worker held is not this one's.
         self._session = Session(worker_id=worker_id, consumer=f"{worker_id}-{secrets.token_hex(6)}")
@@ -57,21 +58,23 @@ class Link:
         self._listening = asyncio.create_task(self._hints.run())
 
     async def serve(self, queue: str, transport: Transport, settings: QueueSettings) -> None:
-        """Take jobs from that queue from now on.
+        """Take jobs from that queue from now on; ``announce`` has to follow.
 
         Raises:
             TransportError: the store cannot be reached or refuses.
         """
-        await transport.open()
+        if transport not in self._opened:
+            await transport.open()
+            self._opened.add(transport)
         lane = Lane(queue, settings, transport.settings.max_result_bytes, self._held, self._crew)
         self._lanes[queue], self._transports[queue] = lane, transport
         fetcher = Fetcher(lane, transport, self._session, self._held, self._health, self._hints.update)
         self._fetching.add(asyncio.create_task(fetcher.run()))
+
+    async def announce(self) -> None:
+        """Look after all queues served by now, listen for them, and let others see them."""
         self._upkeep.serve(self._transports)
         await self._hints.listen_anew()
-
-    async def show(self) -> None:
-        """Let others see which queues it serves."""
         await self._upkeep.show()
 
     # --------------------------------------------------------------------------------------------------------- ending
@@ -80,7 +83,7 @@ class Link:
         """Take nothing new."""
         for lane in self._lanes.values():
             lane.close()
-        self._hints.update()
+        self._hints.update_all()
         self._upkeep.say_stopping()
 
     def give_back(self) -> None:

@@ -6,38 +6,24 @@ from heracles.model import Value
 from heracles.worker.held import Stop
 
 
-class Returned(Value, frozen=True, kw_only=True):
-    """The code returned; ``result`` is encoded."""
-
-    result: bytes
-
-
-class Raised(Value, frozen=True, kw_only=True):
-    """The code raised, or could not be called."""
-
-    error: str
-    traceback: str | None = None
-    for_good: bool = False
-    """A further run would end no better."""
-
-
-#: How the code ended, whoever asked it to.
-Ending = Returned | Raised
-
-
 class Completed(Value, frozen=True, kw_only=True):
-    """The job is done."""
+    """The job is done. ``result`` is encoded."""
 
     result: bytes
 
 
 class Failed(Value, frozen=True, kw_only=True):
-    """The run failed. ``still_running``: its code has yet to end (it was timed out)."""
+    """The run failed. ``for_good``: a further run would end no better. ``still_running``: its code has yet to end (it
+    was timed out)."""
 
     error: str
     traceback: str | None = None
     for_good: bool = False
     still_running: bool = False
+
+
+#: How the code ended: it returned, or it raised, or could not be called.
+Ending = Completed | Failed
 
 
 class GivenBack(Value, frozen=True, kw_only=True):
@@ -72,18 +58,13 @@ def conclude(ending: Ending, stop: Stop | None, timeout_ms: int | None) -> Outco
         case Stop.CANCELLED:
             return Released()
         case Stop.TIMED_OUT:
-            return timed_out(timeout_ms, getattr(ending, "traceback", None), still_running=False)
+            trace = ending.traceback if isinstance(ending, Failed) else None
+            return timed_out(timeout_ms, trace, still_running=False)
         case Stop.RETURNED | Stop.LOST:
             # Whatever it raised or returned may be a consequence of having been stopped: the first costs no retry, the
             # second may be half of the work.
             return GivenBack()
         case None:
-            return _by_itself(ending)
+            return ending
         case _:
             assert_never(stop)
-
-
-def _by_itself(ending: Ending) -> Outcome:
-    if isinstance(ending, Returned):
-        return Completed(result=ending.result)
-    return Failed(error=ending.error, traceback=ending.traceback, for_good=ending.for_good)

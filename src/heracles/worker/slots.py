@@ -19,7 +19,7 @@ class _Seat:
 
     @property
     def room(self) -> int:
-        return max(0, self.limit - self.used)
+        return self.limit - self.used if self.limit > self.used else 0
 
     @property
     def place(self) -> tuple[int, int]:
@@ -40,19 +40,15 @@ class Slots:
         self._turns = 0
         self._seats: dict[str, _Seat] = {}
         self._wanting: dict[str, _Seat] = {}
-        #: Rises whenever ``has_room`` may have changed for some queue.
-        self.version = 0
 
     def add(self, queue: str, limit: int, wake: Callable[[], None]) -> None:
         """Let a queue take up to ``limit``; ``wake`` is called when it wants some and there may be some."""
         self._turns += 1
         self._seats[queue] = _Seat(limit, wake, self._turns)
-        self.version += 1
 
     def close(self, queue: str) -> None:
         """The queue takes no more; what it has it still gives back."""
         self._seats[queue].limit = 0
-        self.version += 1
         self.want(queue, False)
 
     def want(self, queue: str, wants: bool) -> None:
@@ -72,21 +68,29 @@ class Slots:
         """Whether it could take one, if no other queue wanted it."""
         return self._seats[queue].room > 0 and self._free() > 0
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no queue could take one, by the cap of all together."""
+        return self._cap is not None and self._used >= self._cap
+
     def share(self, queue: str) -> int:
         """How many it could take now."""
-        seat, free = self._seats[queue], self._free()
-        if not seat.room or not free:
-            return 0
+        seat = self._seats[queue]
         if self._cap is None:
             return seat.room
+        free = self._free()
+        if not seat.room or not free:
+            return 0
         rivals = [other for other in self._wanting.values() if other is not seat and other.room]
         if len(rivals) >= free:
             return int(sum(other.place < seat.place for other in rivals) < free)
         return _share(seat, free, sorted((seat, *rivals), key=_place)) if rivals else min(seat.room, free)
 
-    def take(self, queue: str) -> int:
-        """Take all that it may have now; how many these are."""
+    def take(self, queue: str, most: int | None = None) -> int:
+        """Take all that it may have now, up to ``most``; how many these are."""
         count = self.share(queue)
+        if most is not None:
+            count = min(count, most)
         if count:
             seat = self._seats[queue]
             self._turns += 1
@@ -104,20 +108,18 @@ class Slots:
             return
         seat = self._seats[queue]
         self._book(seat, -count)
-        if self._cap is not None:
+        if self._cap is None:
+            if seat.wants:
+                seat.wake()
+        elif self._wanting:
             self._wake(self._free())
-        elif seat.wants:
-            seat.wake()
 
     def _free(self) -> int:
         return _MANY if self._cap is None else max(0, self._cap - self._used)
 
     def _book(self, seat: _Seat, count: int) -> None:
-        had_room, was_free = seat.room > 0, self._free() > 0
         seat.used += count
         self._used += count
-        if had_room != (seat.room > 0) or was_free != (self._free() > 0):
-            self.version += 1
 
     def _wake(self, count: int) -> None:
         """Wake so many of those that want slots, the first in the row."""

@@ -123,7 +123,7 @@ class Worker:
         async with self._starting:
             if self._state is State.STARTED:
                 try:
-                    await (await self._serve(name)).show()
+                    await (await self._serve(name)).announce()
                 except BaseException:
                     del self._queues[name]
                     raise
@@ -238,7 +238,7 @@ class Worker:
             for name in self._queues:
                 await self._serve(name)
             for link in self._links:
-                await link.show()
+                await link.announce()
         except BaseException:
             await self._end_links()
             raise
