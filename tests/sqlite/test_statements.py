@@ -12,6 +12,7 @@ from heracles.sqlite.queries import SCHEMA, SQL
 
 #: What a plan says where every row is looked at. Tables of a few rows, and lists that were handed over, may be.
 SMALL = {"queues", "store", "workers", "json_each", "sqlite_master", "CONSTANT", "(subquery-1)", "ended"}
+ENDINGS = ("endings_in_stream", "expired_endings", "endings_with_records", "newest_endings")
 STATEMENTS = [name for name, text in SQL.items() if not text.startswith(("PRAGMA", "BEGIN", "COMMIT", "ROLLBACK"))]
 
 
@@ -51,12 +52,16 @@ def test_no_statement_looks_at_every_row(connection: sqlite3.Connection, name: s
         ("open_of_job", "jobs_named_open"),
         ("latest_of_job", "jobs_named_closed"),
         ("job_by_dispatch", "jobs_dispatch"),
-        ("expired_jobs", "jobs_expiring"),
-        ("oldest_entries", "entries_finished"),
+        ("expired_endings", "endings_expiring"),
+        ("endings_expiring_at", "endings_expiring"),
+        ("endings_in_stream", "endings_streams"),
+        ("endings_with_records", "endings_records"),
+        ("count_entries", "endings_streams"),
+        ("count_finished", "endings_records"),
         ("newest_pending", "jobs_unfinished"),
         ("newest_running", "jobs_held"),
         ("newest_retrying", "jobs_retrying"),
-        ("newest_finished", "jobs_finished"),
+        ("newest_endings", "endings_records"),
         ("unfinished_jobs", "jobs_unfinished"),
     ],
 )
@@ -64,7 +69,7 @@ def test_each_search_has_its_index(connection: sqlite3.Connection, name: str, in
     assert any(f" {index} " in f"{step} " for step in _plan(connection, name)), _plan(connection, name)
 
 
-@pytest.mark.parametrize("name", ["ready_jobs", "due_jobs", "ended_leases", "oldest_entries", "first_in_line"])
+@pytest.mark.parametrize("name", ["ready_jobs", "due_jobs", "ended_leases", "first_in_line", *ENDINGS])
 def test_what_is_taken_in_order_is_not_sorted(connection: sqlite3.Connection, name: str) -> None:
     assert not any("TEMP B-TREE" in step for step in _plan(connection, name)), _plan(connection, name)
 

@@ -33,6 +33,15 @@ SELECT job_id, state, line FROM jobs AS one WHERE line IS NOT NULL AND (state = 
     line = (SELECT MIN(line) FROM jobs WHERE queue = one.queue AND job_id = one.job_id AND line IS NOT NULL)
 )
 """
+#: Each job that has ended stands in one row of endings, with the status and the time of expiry that are its own.
+ENDED = "SELECT id, status, priority, completed_ms, expires_ms FROM jobs WHERE completed_ms IS NOT NULL ORDER BY id"
+LISTED_AS_ENDED = """
+SELECT value, status, priority, ended_ms, expires_ms FROM endings, json_each(jobs)
+WHERE expires_ms IS NOT NULL ORDER BY value
+"""
+IN_STREAM_WITHOUT_ENTRY = """
+SELECT value FROM endings, json_each(jobs) WHERE key >= trimmed AND value NOT IN (SELECT id FROM entries)
+"""
 COUNTED = "SELECT status, COUNT(*) FROM jobs GROUP BY status"
 
 
@@ -43,8 +52,10 @@ def _check(path: Path, counts: dict[JobStatus, int]) -> None:
             assert connection.execute(f"SELECT * FROM jobs WHERE {condition}").fetchall() == [], what
         assert connection.execute(LINES).fetchall() == []
         assert dict(connection.execute(COUNTED)) == {status.value: count for status, count in counts.items() if count}
-        finished = connection.execute("SELECT COUNT(*) FROM entries WHERE finished_ms IS NOT NULL").fetchone()
-        assert connection.execute("SELECT COALESCE(SUM(finished), 0) FROM streams").fetchone() == finished
+        assert connection.execute(ENDED).fetchall() == connection.execute(LISTED_AS_ENDED).fetchall()
+        assert connection.execute(IN_STREAM_WITHOUT_ENTRY).fetchall() == []
+        in_streams = connection.execute("SELECT COALESCE(SUM(size - trimmed), 0) FROM endings").fetchone()
+        assert connection.execute("SELECT COALESCE(SUM(finished), 0) FROM streams").fetchone() == in_streams
     finally:
         connection.close()
 
@@ -55,7 +66,9 @@ class History:
     def __init__(self, make_sqlite: MakeSqlite, seed: int) -> None:
         self._random = random.Random(seed)
         self._now = now_ms()
-        self.sqlite = make_sqlite(clock=lambda: self._now, lease=500, max_deliveries=3, durability="memory")
+        self.sqlite = make_sqlite(
+            clock=lambda: self._now, lease=500, max_deliveries=3, durability="memory", max_stream_size=20
+        )
         self._workers = [session(), session()]
         self._held: list[Delivery] = []
 

@@ -102,7 +102,7 @@ async def test_old_changes_leave_the_file(make_sqlite: MakeSqlite, path: Path) -
         await sqlite.enqueue("q", [envelope() for _ in range(250)])
         await sqlite.clear("q")
     connection = sqlite3.connect(path)
-    (kept,) = connection.execute("SELECT MAX(last) - MIN(last) FROM changes").fetchone()
+    (kept,) = connection.execute("SELECT MAX(id) - MIN(id) FROM changes").fetchone()
     connection.close()
     assert kept + 250 >= 10_000
     assert kept <= 11_500
@@ -116,7 +116,7 @@ async def test_nothing_is_left_of_jobs_that_were_cleaned_up(sqlite: SqliteTransp
     await sqlite.exchange("q", me, [report(each, overlap_delay_ms=5, result=b"1") for each in started], 3)
     await sqlite.cleanup("q", CleanupRules(everything=True))
     connection = sqlite3.connect(path)
-    for table in ("jobs", "entries", "cooldowns"):
+    for table in ("jobs", "entries", "endings", "cooldowns"):
         assert connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,), table
     assert connection.execute("SELECT SUM(finished) FROM streams").fetchone() == (0,)
     connection.close()
@@ -143,10 +143,10 @@ async def test_an_upkeep_pass_leaves_nothing_that_has_run_out(make_sqlite: MakeS
     connection = sqlite3.connect(path)
     counted = [
         connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
-        for table in ("jobs", "entries", "cooldowns", "workers")
+        for table in ("jobs", "entries", "endings", "cooldowns", "workers")
     ]
     connection.close()
-    assert counted == [1, 1, 0, 1]
+    assert counted == [1, 1, 0, 0, 1]
 
 
 async def test_the_clock_going_back_keeps_the_order(make_sqlite: MakeSqlite) -> None:
@@ -232,3 +232,17 @@ async def test_a_sync_that_fails_is_said_to_those_who_count_on_it(
         assert len((await sqlite.exchange("q", session(), [], 1)).started) == 1
     (again,) = await sqlite.enqueue("q", [unsynced])
     assert again.storing is Storing.EXISTING
+
+
+async def test_an_older_dispatch_is_found_once_the_latest_has_expired(make_sqlite: MakeSqlite) -> None:
+    now = [now_ms()]
+    sqlite = make_sqlite(":memory:", clock=lambda: now[0], status_ttl=1)
+    await sqlite.enqueue("q", [envelope(job_id="j", dispatch_id="later", delay_ms=60_000)])
+    await sqlite.enqueue("q", [envelope(job_id="j", dispatch_id="done")])
+    (started,) = (await sqlite.exchange("q", session(), [], 1)).started
+    await sqlite.exchange("q", session(), [report(started)], 0)
+    for dispatch_id in ("done", "later"):
+        found = await sqlite.find("q", "j")
+        assert found is not None
+        assert found.dispatch_id == dispatch_id
+        now[0] += 1000

@@ -1,8 +1,10 @@
 """Upkeep and cleanup, one bounded lot a call: the caller goes on until a lot is empty."""
 
+from collections.abc import Sequence
+
 from heracles.model import FINAL, CleanupRules, JobStatus, Swept
-from heracles.sqlite.removal import REMOVED_AT_ONCE, drop_jobs, settle_finished, trim, trim_queue, trim_streams
-from heracles.sqlite.rows import State
+from heracles.sqlite.endings import EndingRow, drop_records, expired, held, of_status
+from heracles.sqlite.removal import REMOVED_AT_ONCE, settle_finished, trim, trim_queue, trim_streams
 from heracles.sqlite.turn import Turn
 
 _FINAL = tuple(sorted(FINAL))
@@ -11,10 +13,9 @@ _FINAL = tuple(sorted(FINAL))
 def expire(turn: Turn) -> Swept:
     """Remove records over their TTL, and what else has run out."""
     turn.write("drop_cooldowns")
-    ids = [row[0] for row in turn.rows("expired_jobs", limit=REMOVED_AT_ONCE)]
-    entries = drop_jobs(turn, ids) if ids else 0
+    swept = _drop(turn, expired(turn, REMOVED_AT_ONCE), CleanupRules())
     settle_finished(turn)
-    return Swept(records=len(ids), entries=entries)
+    return swept
 
 
 def trim_aged(turn: Turn, retention_s: int) -> Swept:
@@ -40,17 +41,22 @@ def trim_excess(turn: Turn, largest: int) -> Swept:
 
 def drop_finished(turn: Turn, status: JobStatus, after: int, rules: CleanupRules) -> tuple[Swept, int | None]:
     """Remove one lot of the records of that status that finished long ago; what went, and after which id to go on."""
-    until_ms = turn.now_ms if rules.everything else turn.now_ms - rules.retention_s * 1000
-    rows = turn.rows("finished_jobs", status=status.value, after=after, limit=REMOVED_AT_ONCE)
-    ids = [id for id, completed_ms, state in rows if _is_over(completed_ms, state, until_ms, rules)]
-    entries = drop_jobs(turn, ids, keep_entries=rules.status_only and not rules.everything) if ids else 0
+    until_ms = turn.now_ms - rules.retention_s * 1000
+    rows = of_status(turn, status, after, REMOVED_AT_ONCE)
+    swept = _drop(turn, [row for row in rows if rules.everything or row.ended_ms <= until_ms], rules)
     settle_finished(turn)
-    return Swept(records=len(ids), entries=entries), rows[-1][0] if len(rows) == REMOVED_AT_ONCE else None
+    return swept, rows[-1].id if rows else None
 
 
-def _is_over(completed_ms: int, state: int, until_ms: int, rules: CleanupRules) -> bool:
-    # A cancelled job whose code still runs keeps its record, as its worker and its line go by it.
-    return rules.everything or (completed_ms <= until_ms and state == State.ENDED)
+def _drop(turn: Turn, rows: Sequence[EndingRow], rules: CleanupRules) -> Swept:
+    kept = frozenset[int]() if rules.everything else held(turn, rows)
+    records = entries = 0
+    for row in rows:
+        gone = row.size - sum(id in kept for id in row.ids) if kept else row.size
+        if gone:
+            records += gone
+            entries += drop_records(turn, row, kept, keep_entries=rules.status_only and not rules.everything)
+    return Swept(records=records, entries=entries)
 
 
 def forget(turn: Turn) -> None:

@@ -1,6 +1,5 @@
 """The end that most jobs have, for many of them at once."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from heracles.model import JobStatus, Report, ReportKind
@@ -17,17 +16,16 @@ def complete(turn: Turn, reports: Sequence[Report]) -> Collection[int]:
         return ()
     usual_ttl_s, now_ms = turn.settings.status_ttl_s, turn.now_ms
     completed: list[int] = []
-    ends: dict[int, tuple[int, bytes | None]] = {}
-    priorities: Counter[int] = Counter()
+    ends: dict[tuple[int, int, bytes | None], list[int]] = {}
     for id, dispatch_id, token, priority, ttl_s in turn.rows_of("running_jobs", list(asked)):
         report = reports[asked[id]]
         if report.token == token and report.dispatch_id == dispatch_id:
             completed.append(asked[id])
-            priorities[priority] += 1
-            ends[id] = (now_ms + (report.status_ttl_s or ttl_s or usual_ttl_s) * 1000, report.result)
-    if ends:
-        turn.complete(ends, priorities)
-        turn.all_left([JobStatus.RUNNING.value] * len(ends))
+            expires_ms = now_ms + (report.status_ttl_s or ttl_s or usual_ttl_s) * 1000
+            ends.setdefault((priority, expires_ms, report.result), []).append(id)
+    if completed:
+        turn.complete(ends)
+        turn.all_left(JobStatus.RUNNING.value, len(completed))
         done = [reports[number] for number in completed]
         turn.all_entered([(report.job_id, report.dispatch_id) for report in done], JobStatus.COMPLETED)
     return frozenset(completed)

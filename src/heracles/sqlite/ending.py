@@ -21,9 +21,12 @@ def finish(turn: Turn, job: JobRow, ending: Ending, *, still_running: bool = Fal
     """Give a job its final status; while its code still runs, its lease and its place in its line stay."""
     ttl_s = ending.status_ttl_s or job.status_ttl_s or turn.settings.status_ttl_s
     # In the order of the statement ``finish_jobs``.
+    expires_ms = turn.now_ms + ttl_s * 1000
     turn.finish(
         job.id,
         job.priority,
+        ending.status,
+        expires_ms,
         (
             job.id,
             ending.status.value,
@@ -31,7 +34,7 @@ def finish(turn: Turn, job: JobRow, ending: Ending, *, still_running: bool = Fal
             job.token,
             job.lease_ms if still_running else None,
             job.line if still_running else None,
-            turn.now_ms + ttl_s * 1000,
+            expires_ms,
             job.reported,
             job.released_token,
             ending.error,

@@ -75,13 +75,14 @@ WHERE id = :id
 SELECT name FROM queues ORDER BY name
 
 -- name: add_changes
-INSERT INTO changes (queue, last, body) VALUES (:queue, :last, :body)
+INSERT INTO changes (id, body) VALUES ((:queue << 40) + :last, :body)
 
 -- name: drop_old_changes
-DELETE FROM changes WHERE queue = :queue AND last <= :last
+DELETE FROM changes WHERE id > (:queue << 40) AND id <= (:queue << 40) + :last
 
 -- name: changes_after
-SELECT last, body FROM changes WHERE queue = :queue AND last > :after ORDER BY last LIMIT :limit
+SELECT id & ((1 << 40) - 1), body FROM changes
+WHERE id > (:queue << 40) + :after AND id < ((:queue + 1) << 40) ORDER BY id LIMIT :limit
 
 -- --------------------------------------------------------------------------------------------------------- storing
 
@@ -115,7 +116,7 @@ FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE TRUE
 ON CONFLICT (queue, dispatch_id) DO NOTHING
 
 -- name: add_entries
-INSERT INTO entries (queue, id, priority, envelope) SELECT ?, column1, column2, column3 FROM (VALUES (?, ?, ?))
+INSERT INTO entries (id, envelope) VALUES (?, ?)
 
 -- name: ids_from
 SELECT id FROM jobs WHERE id >= :id
@@ -219,9 +220,6 @@ UPDATE jobs SET
     deliveries = 0, place = NULL, due_ms = NULL, unknown_since_ms = NULL, reclaimed = NULL
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS ended WHERE id = ended.column1
 
--- name: finish_entries
-UPDATE entries SET finished_ms = :now WHERE id IN (SELECT value FROM json_each(:ids))
-
 -- name: save_reclaimed
 UPDATE jobs SET deliveries = MAX(deliveries - 1, 0), reclaimed = :reclaimed WHERE id = :id
 
@@ -271,16 +269,18 @@ SELECT * FROM job_rows WHERE id IN (
 ) ORDER BY id
 
 -- name: latest_of_job
--- The kinds of dispatches are asked one by one, each for the end of its own index.
+-- The kinds of dispatches are asked one by one, each for the end of its own index. A record that has expired is none,
+-- whether it was removed yet or not.
 SELECT dispatch_id, status FROM jobs WHERE id = (
     SELECT MAX(id) FROM (
         SELECT MAX(id) AS id FROM jobs INDEXED BY jobs_named_open
         WHERE queue = :queue AND job_id = :job_id AND is_named = 1 AND completed_ms IS NULL
         UNION ALL
         SELECT MAX(id) FROM jobs INDEXED BY jobs_named_closed
-        WHERE queue = :queue AND job_id = :job_id AND is_named = 1 AND completed_ms IS NOT NULL
+        WHERE queue = :queue AND job_id = :job_id AND is_named = 1 AND completed_ms IS NOT NULL AND expires_ms > :now
         UNION ALL
-        SELECT id FROM jobs WHERE queue = :queue AND dispatch_id = :pair AND job_id = :job_id
+        SELECT id FROM jobs
+        WHERE queue = :queue AND dispatch_id = :pair AND job_id = :job_id AND COALESCE(expires_ms > :now, TRUE)
     )
 )
 
@@ -301,34 +301,40 @@ RETURNING finished
 -- name: finished_entries
 SELECT priority, finished FROM streams WHERE queue = :queue ORDER BY priority
 
--- name: oldest_entries
-SELECT finished_ms, id FROM entries
-WHERE queue = :queue AND priority = :priority AND finished_ms <= :until ORDER BY finished_ms, id LIMIT :limit
+-- name: add_ending
+INSERT INTO endings (queue, priority, status, ended_ms, expires_ms, jobs, size, trimmed)
+VALUES (:queue, :priority, :status, :ended_ms, :expires_ms, :ids, :size, :trimmed)
 
--- name: keep_arguments
--- FAILED and CANCELLED jobs keep their arguments as long as their record.
-UPDATE entries SET finished_ms = NULL
-WHERE id IN (
-    SELECT jobs.id FROM jobs
-    WHERE jobs.id IN (SELECT value FROM json_each(:ids)) AND status IN ('failed', 'cancelled')
-)
+-- name: save_ending
+UPDATE endings SET expires_ms = :expires_ms, jobs = :ids, size = :size, trimmed = :trimmed WHERE id = :id
+
+-- name: endings_trimmed
+UPDATE endings SET trimmed = size WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: drop_endings
+DELETE FROM endings WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: endings_in_stream
+SELECT id, priority, status, ended_ms, expires_ms, jobs, size, trimmed FROM endings INDEXED BY endings_streams
+WHERE queue = :queue AND priority = :priority AND trimmed < size AND ended_ms <= :until ORDER BY id
+
+-- name: expired_endings
+SELECT id, priority, status, ended_ms, expires_ms, jobs, size, trimmed FROM endings
+WHERE queue = :queue AND expires_ms <= :now ORDER BY expires_ms
+
+-- name: endings_expiring_at
+SELECT id, priority, status, ended_ms, expires_ms, jobs, size, trimmed FROM endings
+WHERE queue = :queue AND expires_ms = :expires_ms
+
+-- name: endings_with_records
+SELECT id, priority, status, ended_ms, expires_ms, jobs, size, trimmed FROM endings INDEXED BY endings_records
+WHERE queue = :queue AND status = :status AND expires_ms IS NOT NULL AND id > :after ORDER BY id
+
+-- name: held_jobs
+SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 4
 
 -- name: drop_entries
-DELETE FROM entries WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_ms IS NOT NULL
-
--- name: drop_arguments
-DELETE FROM entries WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_ms IS NULL
-
--- name: entries_by_stream
-SELECT priority, COUNT(*) FROM entries
-WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_ms IS NOT NULL GROUP BY priority
-
--- name: expired_jobs
-SELECT id FROM jobs WHERE queue = :queue AND expires_ms <= :now AND state = 5 ORDER BY expires_ms LIMIT :limit
-
--- name: finished_jobs
-SELECT id, completed_ms, state FROM jobs INDEXED BY jobs_finished
-WHERE queue = :queue AND status = :status AND completed_ms IS NOT NULL AND id > :after ORDER BY id LIMIT :limit
+DELETE FROM entries WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: drop_jobs
 DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))
@@ -337,11 +343,14 @@ DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))
 DELETE FROM cooldowns WHERE queue = :queue
 
 -- name: count_finished
-SELECT COUNT(*) FROM jobs INDEXED BY jobs_finished
-WHERE queue = :queue AND status = :status AND completed_ms <= :until AND state = 5
+SELECT COUNT(*)
+FROM endings INDEXED BY endings_records, json_each(endings.jobs) AS ended JOIN jobs ON jobs.id = ended.value
+WHERE endings.queue = :queue AND endings.status = :status AND endings.expires_ms IS NOT NULL AND ended_ms <= :until
+    AND jobs.state = 5
 
 -- name: count_entries
-SELECT COUNT(*) FROM entries WHERE queue = :queue AND priority = :priority AND finished_ms <= :until
+SELECT COALESCE(SUM(size - trimmed), 0) FROM endings INDEXED BY endings_streams
+WHERE queue = :queue AND priority = :priority AND trimmed < size AND ended_ms <= :until
 
 -- name: count_records
 SELECT COUNT(*) FROM jobs INDEXED BY jobs_dispatch WHERE queue = :queue
@@ -362,10 +371,12 @@ WHERE queue = :queue AND status = 'running' AND lease_ms IS NOT NULL ORDER BY id
 -- name: newest_retrying
 SELECT * FROM job_records WHERE queue = :queue AND status = 'scheduled_for_retry' ORDER BY id DESC LIMIT :limit
 
--- name: newest_finished
-SELECT * FROM job_records
-WHERE queue = :queue AND status = :status AND completed_ms IS NOT NULL AND +expires_ms > :now
-ORDER BY id DESC LIMIT :limit
+-- name: newest_endings
+SELECT jobs FROM endings INDEXED BY endings_records
+WHERE queue = :queue AND status = :status AND expires_ms IS NOT NULL AND expires_ms > :now ORDER BY id DESC
+
+-- name: records_by_id
+SELECT * FROM job_records WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: count_scheduled
 SELECT COUNT(*) FROM jobs WHERE queue = :queue AND due_ms > :now AND state = 1

@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from heapq import nlargest
 
+import msgspec
+
 from heracles.model import FINAL, Change, Changes, Gates, JobStatus, Overview, Record
 from heracles.sqlite.pairs import paired_dispatch
 from heracles.sqlite.queries import SQL
@@ -36,7 +38,7 @@ def find(connection: sqlite3.Connection, name: str, id: str, now_ms: int) -> Rec
     row = _record(connection, queue, id)
     if row is None:
         latest = connection.execute(
-            SQL["latest_of_job"], {"queue": queue.id, "job_id": id, "pair": paired_dispatch(id)}
+            SQL["latest_of_job"], {"queue": queue.id, "job_id": id, "pair": paired_dispatch(id), "now": now_ms}
         ).fetchone()
         row = None if latest is None else _record(connection, queue, latest[0])
     if row is None or _has_expired(row, now_ms):
@@ -69,10 +71,23 @@ def page(
 def _newest(
     connection: sqlite3.Connection, queue: QueueRow, status: JobStatus, limit: int, now_ms: int
 ) -> list[RecordRow]:
-    most = min(limit, _LISTED_FINISHED) if status in FINAL else limit
-    query = SQL[_NEWEST.get(status, "newest_finished")]
-    found = connection.execute(query, {"queue": queue.id, "status": status.value, "now": now_ms, "limit": most})
+    if status in FINAL:
+        ids = nlargest(limit, _finished_last(connection, queue, status, now_ms))
+        found = connection.execute(SQL["records_by_id"], {"ids": msgspec.json.encode(ids).decode()})
+    else:
+        found = connection.execute(SQL[_NEWEST[status]], {"queue": queue.id, "limit": limit})
     return [RecordRow(*row) for row in found]
+
+
+def _finished_last(connection: sqlite3.Connection, queue: QueueRow, status: JobStatus, now_ms: int) -> list[int]:
+    """The ids of the last that ended so, as many as are listed."""
+    ids: list[int] = []
+    rows = connection.execute(SQL["newest_endings"], {"queue": queue.id, "status": status.value, "now": now_ms})
+    for (jobs,) in rows:
+        ids += reversed(msgspec.json.decode(jobs))
+        if len(ids) >= _LISTED_FINISHED:
+            break
+    return ids[:_LISTED_FINISHED]
 
 
 def overview(connection: sqlite3.Connection, name: str, now_ms: int) -> Overview:

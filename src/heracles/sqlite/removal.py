@@ -1,34 +1,19 @@
 """Taking entries and records out of the store."""
 
 from collections import Counter
-from collections.abc import Sequence
 from heapq import merge
-from itertools import islice
 
+from heracles.sqlite.endings import drop_records, oldest_in_stream, row_of, trim_oldest
 from heracles.sqlite.turn import Turn
 
-#: Rows that one transaction removes for one reason; the caller goes on with the next lot.
+#: Jobs that one transaction removes for one reason; the caller goes on with the next lot.
 REMOVED_AT_ONCE = 250
 
 
 def trim(turn: Turn, priority: int, excess: int, until_ms: int | None = None) -> int:
     """Remove up to so many of the oldest finished entries of a priority, if given only those finished until then."""
-    ids = [id for _, id in _oldest(turn, priority, excess, turn.now_ms if until_ms is None else until_ms)]
-    if ids:
-        _drop_entries(turn, ids)
-        turn.finished[priority] -= len(ids)
-    return len(ids)
-
-
-def _oldest(turn: Turn, priority: int, most: int, until_ms: int) -> list[tuple[int, int]]:
-    """When they finished, and their ids, oldest first."""
-    limit = min(most, REMOVED_AT_ONCE)
-    return [(ms, id) for ms, id in turn.rows("oldest_entries", priority=priority, until=until_ms, limit=limit)]
-
-
-def _drop_entries(turn: Turn, ids: Sequence[int]) -> None:
-    turn.write_all("keep_arguments", ids)
-    turn.write_all("drop_entries", ids)
+    rows = oldest_in_stream(turn, priority, turn.now_ms if until_ms is None else until_ms)
+    return trim_oldest(turn, rows, min(excess, REMOVED_AT_ONCE))
 
 
 def trim_queue(turn: Turn, largest: int) -> int:
@@ -38,12 +23,10 @@ def trim_queue(turn: Turn, largest: int) -> int:
     excess = sum(finished for _, finished in streams) - largest
     if excess <= 0:
         return 0
-    of_each = [[(*each, priority) for each in _oldest(turn, priority, excess, turn.now_ms)] for priority, _ in streams]
-    oldest = list(islice(merge(*of_each), min(excess, REMOVED_AT_ONCE)))
-    _drop_entries(turn, [id for _, id, _ in oldest])
-    turn.finished.subtract(Counter(priority for *_, priority in oldest))
+    oldest = merge(*[oldest_in_stream(turn, priority, turn.now_ms) for priority, _ in streams])
+    removed = trim_oldest(turn, oldest, min(excess, REMOVED_AT_ONCE))
     settle_finished(turn)
-    return len(oldest)
+    return removed
 
 
 def trim_streams(turn: Turn, largest: int) -> int:
@@ -59,6 +42,7 @@ def trim_streams(turn: Turn, largest: int) -> int:
 
 def trim_finished(turn: Turn) -> None:
     """After jobs have ended: keep each priority's finished entries within ``max_stream_size``."""
+    turn.write_ended()
     finished, turn.finished = turn.finished, Counter()
     for priority, count in finished.items():
         row = turn.row("add_finished_entries", priority=priority, count=count)
@@ -70,21 +54,17 @@ def trim_finished(turn: Turn) -> None:
 
 
 def settle_finished(turn: Turn) -> None:
-    """Write how many finished entries each priority has gained or lost."""
+    """Write which jobs have ended, and how many finished entries each priority has gained or lost."""
+    turn.write_ended()
     finished, turn.finished = turn.finished, Counter()
     for priority, count in finished.items():
         if count:
             turn.write("add_finished_entries", priority=priority, count=count).fetchall()
 
 
-def drop_jobs(turn: Turn, ids: Sequence[int], *, keep_entries: bool = False) -> int:
-    """Remove records, with their entries unless those are to be kept; how many finished entries went."""
-    entries = 0
-    if not keep_entries:
-        for priority, count in turn.rows_of("entries_by_stream", ids):
-            turn.finished[priority] -= count
-            entries += count
-        turn.write_all("drop_entries", ids)
-    turn.write_all("drop_arguments", ids)
-    turn.write_all("drop_jobs", ids)
-    return entries
+def drop_expired(turn: Turn, id: int, expires_ms: int) -> None:
+    """Remove one job's record, which expired then, and its entry."""
+    row = row_of(turn, id, expires_ms)
+    if row is not None:
+        drop_records(turn, row, frozenset(row.ids) - {id})
+        settle_finished(turn)

@@ -93,20 +93,34 @@ CREATE INDEX IF NOT EXISTS jobs_line ON jobs (queue, job_id, line) WHERE line IS
 -- pending, or few.
 CREATE INDEX IF NOT EXISTS jobs_unfinished ON jobs (queue) WHERE completed_ms IS NULL;
 CREATE INDEX IF NOT EXISTS jobs_retrying ON jobs (queue) WHERE status = 'scheduled_for_retry';
-CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (queue, status) WHERE completed_ms IS NOT NULL;
-CREATE INDEX IF NOT EXISTS jobs_expiring ON jobs (queue, expires_ms) WHERE expires_ms IS NOT NULL;
 
 -- What was dispatched, as one value that nothing here looks into (heracles.model.Envelope in MessagePack). Apart from
 -- jobs: a status change rewrites its whole row, and arguments may be long.
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY,
+    envelope BLOB NOT NULL
+);
+
+-- Which jobs have ended: one row for those that ended alike in one transaction, as indexes of single jobs would cost each
+-- of them more than all else that its end does. Trimming, expiry, cleanup and lists of the finished go by these rows.
+CREATE TABLE IF NOT EXISTS endings (
+    -- Order of ending.
+    id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
     priority INTEGER NOT NULL,
-    envelope BLOB NOT NULL,
-    -- NULL until its job has ended, and again once it was trimmed but is kept for a FAILED or CANCELLED record.
-    finished_ms INTEGER
+    status TEXT NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    -- When their records do; NULL once those were removed and only entries are left.
+    expires_ms INTEGER,
+    -- Their ids, a JSON array of that size. So many of them, from the first on, are no more among the finished entries of
+    -- their stream; what FAILED or was CANCELLED keeps its entry all the same, as long as its record.
+    jobs TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    trimmed INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS entries_finished ON entries (queue, priority, finished_ms) WHERE finished_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS endings_streams ON endings (queue, priority) WHERE trimmed < size;
+CREATE INDEX IF NOT EXISTS endings_records ON endings (queue, status) WHERE expires_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS endings_expiring ON endings (queue, expires_ms) WHERE expires_ms IS NOT NULL;
 
 -- How many finished entries each priority of a queue has.
 CREATE TABLE IF NOT EXISTS streams (
@@ -124,13 +138,12 @@ CREATE TABLE IF NOT EXISTS cooldowns (
     PRIMARY KEY (queue, job_id)
 ) WITHOUT ROWID;
 
--- All status changes of one transaction in one row; last is the number of the last of them.
+-- All status changes of one transaction in one row, as heracles.sqlite.telling writes them.
 CREATE TABLE IF NOT EXISTS changes (
-    queue INTEGER NOT NULL,
-    last INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    PRIMARY KEY (queue, last)
-) WITHOUT ROWID;
+    -- The queue's id, and in the lower 40 bits the number of the last of these changes: rows are added at the end.
+    id INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);
 
 CREATE TABLE IF NOT EXISTS workers (
     consumer TEXT PRIMARY KEY,

@@ -1,5 +1,6 @@
 """Ready jobs to deliveries: what becomes due, and which jobs a worker gets."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -99,7 +100,8 @@ def _start(turn: Turn, session: Session, rows: Sequence[ReadyRow]) -> list[Deliv
     )
     now_ms = turn.now_ms
     started = [delivery_of(row, row.token + 1, row.deliveries + 1, now_ms) for row in rows]
-    turn.all_left([row.status for row in rows])
+    for status, count in Counter([row.status for row in rows]).items():
+        turn.all_left(status, count)
     envelopes = [delivery.envelope for delivery in started]
     turn.all_entered([(envelope.job_id, envelope.dispatch_id) for envelope in envelopes], JobStatus.RUNNING)
     return started

@@ -6,7 +6,7 @@ import msgspec
 
 from heracles.model import Envelope, JobStatus, Stored, Storing
 from heracles.sqlite.line import Standing, announce, standing
-from heracles.sqlite.removal import drop_jobs
+from heracles.sqlite.removal import drop_expired
 from heracles.sqlite.rows import State, entry_of
 from heracles.sqlite.starting import promote_due
 from heracles.sqlite.turn import Turn
@@ -59,8 +59,8 @@ def _add(turn: Turn, envelopes: Sequence[Envelope]) -> Sequence[bool]:
         found = {id for (id,) in turn.rows("ids_from", id=first)}
         added = [id in found for id, _ in new]
         new = [each for each in new if each[0] in found]
-    entries = [(id, envelope.priority, entry_of(envelope)) for id, envelope in new]
-    turn.write_rows("add_entries", entries, turn.queue_id)
+    entries = [(id, entry_of(envelope)) for id, envelope in new]
+    turn.write_rows("add_entries", entries)
     turn.all_entered([(envelope.job_id, envelope.dispatch_id) for _, envelope in new], JobStatus.PENDING)
     return added
 
@@ -127,7 +127,7 @@ def _known(turn: Turn, envelope: Envelope) -> Stored | None:
         return None
     id, job_id, expires_ms, state = found
     if state == State.ENDED and expires_ms is not None and expires_ms <= turn.now_ms:
-        drop_jobs(turn, [id])
+        drop_expired(turn, id, expires_ms)
         return None
     return Stored(storing=Storing.EXISTING, job_id=job_id, dispatch_id=envelope.dispatch_id)
 

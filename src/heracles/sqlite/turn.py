@@ -20,6 +20,8 @@ PLACES_A_MS = 1_000_000
 KEPT_CHANGES = 10_000
 #: Rows of old changes go in lots of this many changes, as deleting them one transaction at a time costs more.
 _DROPPED_CHANGES = 1000
+#: Jobs that ended in up to so many ways are written way by way, else row by row.
+_FEW_KINDS = 3
 
 
 class Hints(Value, frozen=True, kw_only=True):
@@ -48,7 +50,8 @@ class Turn:
         self._place = queue.last_place
         # Endings that are written in one go: before anything is read, and at the end.
         self._endings: list[tuple[object, ...]] = []
-        self._ended: list[int] = []
+        # The ids of jobs that have ended, by priority, status, and when their records expire.
+        self._ended: dict[tuple[int, str, int], list[int]] = {}
         # Rows that were read in one go, until somebody asks for them.
         self._read: dict[int, JobRow] = {}
         self._ready = 0
@@ -144,28 +147,44 @@ class Turn:
         found = self.row("job_by_id", id=id)
         return None if found is None else JobRow(*found)
 
-    def finish(self, id: int, priority: int, values: tuple[object, ...]) -> None:
+    def finish(self, id: int, priority: int, status: JobStatus, expires_ms: int, values: tuple[object, ...]) -> None:
         """A job has ended, with these values for the statement ``finish_jobs``."""
         self._endings.append(values)
-        self._ended.append(id)
-        self.finished[priority] += 1
+        self._add_ended((priority, status.value, expires_ms), [id])
 
-    def complete(self, ends: Mapping[int, tuple[int, bytes | None]], priorities: Mapping[int, int]) -> None:
-        """Jobs have ended the usual way: when each one's record expires, and its result, by id."""
-        ids, kinds = list(ends), set(ends.values())
-        if len(kinds) == 1:
-            [(expires_ms, result)] = kinds
-            self.write_all("complete_alike", ids, expires_ms=expires_ms, result=result)
+    def complete(self, ends: Mapping[tuple[int, int, bytes | None], Sequence[int]]) -> None:
+        """Jobs have ended the usual way: their ids, by priority, when their records expire, and result."""
+        if len(ends) <= _FEW_KINDS:
+            for (_, expires_ms, result), ids in ends.items():
+                self.write_all("complete_alike", ids, expires_ms=expires_ms, result=result)
         else:
-            self.write_rows("complete_jobs", [(id, *end) for id, end in ends.items()], self.now_ms, self.now_ms)
-        self.write_all("finish_entries", ids)
-        self.finished.update(priorities)
+            rows = [(id, expires_ms, result) for (_, expires_ms, result), ids in ends.items() for id in ids]
+            self.write_rows("complete_jobs", rows, self.now_ms, self.now_ms)
+        for (priority, expires_ms, _), ids in ends.items():
+            self._add_ended((priority, JobStatus.COMPLETED.value, expires_ms), ids)
+
+    def _add_ended(self, kind: tuple[int, str, int], ids: Sequence[int]) -> None:
+        self._ended.setdefault(kind, []).extend(ids)
+        self.finished[kind[0]] += len(ids)
+
+    def write_ended(self) -> None:
+        """Write which jobs have ended so far, for those who go by the order of ending."""
+        ended, self._ended = self._ended, {}
+        for (priority, status, expires_ms), ids in ended.items():
+            self.write_all(
+                "add_ending",
+                ids,
+                priority=priority,
+                status=status,
+                ended_ms=self.now_ms,
+                expires_ms=expires_ms,
+                size=len(ids),
+                trimmed=0,
+            )
 
     def _write_endings(self) -> None:
         endings, self._endings = self._endings, []
-        ended, self._ended = self._ended, []
         self.write_rows("finish_jobs", endings, self.now_ms, self.now_ms)
-        self.write_all("finish_entries", ended)
 
     # ------------------------------------------------------------------------------------------- counting, telling
 
@@ -196,9 +215,9 @@ class Turn:
         self._counts[status.value] += 1
         self._told.add(status.value, [(job_id, dispatch_id)], error)
 
-    def all_left(self, statuses: Iterable[str]) -> None:
-        """As ``left``, for many jobs."""
-        self._counts.subtract(statuses)
+    def all_left(self, status: str, count: int) -> None:
+        """As ``left``, for so many jobs."""
+        self._counts[status] -= count
 
     def all_entered(self, ids: Sequence[tuple[str, str]], status: JobStatus) -> None:
         """As ``entered``, for jobs of these job ids and dispatch ids."""
