@@ -119,11 +119,18 @@ class SentinelServer:
         self._further: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._checked_at = 0.0
         self._check: asyncio.Task[None] | None = None
+        #: Calls without an answer yet, and what looks after them.
+        self._under_way = 0
+        self._watch: asyncio.TimerHandle | None = None
 
     async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
         """As ``Servers``."""
         await self._check_master()
-        replies = await self._client.call(*commands, repeat=repeat)
+        self._under_way += 1
+        try:
+            replies = await self._client.call(*commands, repeat=repeat)
+        finally:
+            self._under_way -= 1
         if any(isinstance(reply, Refusal) and reply.code == "READONLY" for reply in replies):
             self._client.drop("it is no master any more")
         return replies
@@ -140,6 +147,8 @@ class SentinelServer:
 
     def close(self) -> None:
         """As ``Servers``."""
+        if self._watch is not None:
+            self._watch.cancel()
         if self._check is not None:
             self._check.cancel()
         self._client.close()
@@ -191,15 +200,29 @@ class SentinelServer:
 
     async def _check_master(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._watch is None:
+            self._watch = loop.call_later(MASTER_CHECK_S, self._look)
         unchecked_s = loop.time() - self._checked_at
         if self._client.peer is None or unchecked_s < MASTER_CHECK_S:
             return
+        check = self._begin_check(loop)
+        if unchecked_s > LONGEST_UNCHECKED_S:
+            # Others wait for it too: a caller that is cancelled must not end it.
+            await asyncio.wait([check])
+
+    def _look(self) -> None:
+        """Ask also while nothing is called: a master that is frozen or paused holds calls up for a whole time-out."""
+        self._watch = None
+        if self._under_way:
+            loop = asyncio.get_running_loop()
+            self._begin_check(loop)
+            self._watch = loop.call_later(MASTER_CHECK_S, self._look)
+
+    def _begin_check(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Task[None]":
         self._checked_at = loop.time()
         if self._check is None or self._check.done():
             self._check = loop.create_task(self._compare_master())
-        if unchecked_s > LONGEST_UNCHECKED_S:
-            # Others wait for it too: a caller that is cancelled must not end it.
-            await asyncio.wait([self._check])
+        return self._check
 
     async def _compare_master(self) -> None:
         try:
