@@ -159,7 +159,8 @@ _ALL = (
     ),
     _option(
         "overlap_behavior", Unit.CHOICE, Scope.DISPATCH, Scope.JOB, default=JobOverlapBehavior.ALLOW_OVERLAP,
-        choices=tuple(JobOverlapBehavior), help="whether two dispatches of one job id may run at once",
+        choices=tuple(JobOverlapBehavior),
+        help="whether two dispatches of one job id may run at once; without job ids of your own no two are equal",
     ),
     _option(
         "overlap_delay", Unit.MS, Scope.DISPATCH, Scope.JOB, default=0,
