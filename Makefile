@@ -22,7 +22,7 @@ help:
 	@echo "make format  mend formatting and what the linter can mend"
 	@echo "make docs    build the documentation into site/"
 	@echo "make build   build wheel and sdist into dist/"
-	@echo "make bench   measure beside the peers, about an hour; make bench-quick: three minutes"
+	@echo "make bench   measure beside the peers, about half an hour; make bench-quick: three minutes"
 	@echo "make lock    resolve requirements/*.txt anew from pyproject.toml"
 	@echo "make clean   remove everything that make made"
 

@@ -6,15 +6,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.catalogue import choose
-from benchmarks.measure import SIZES
+from benchmarks.catalogue import System, choose
+from benchmarks.figures import parts as parts_of_one_job
+from benchmarks.page import write_pages
 from benchmarks.plan import Plan, measurement_names
 from benchmarks.plots import plot_all
 from benchmarks.processes import ROOT
-from benchmarks.report import report
-from benchmarks.results import Results, read
+from benchmarks.report import parts, report
+from benchmarks.results import Results, read_all
+from benchmarks.sizes import SIZES
 
 OUTPUT = ROOT / ".cache" / "benchmarks" / "results"
+_COMMANDS = """
+commands:
+  run      measure and report; the default
+  profile  only where the time and memory of one job go
+  page     write the results of --from into docs/performance.md and docs/decisions/partitions.md
+"""
 
 
 def write(results: Results, directory: Path) -> str:
@@ -32,13 +40,22 @@ def _tell(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Heracles and its peers.")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks",
+        description="Measure Heracles and its peers.",
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=("run", "profile", "page"), default="run")
     parser.add_argument("--size", choices=SIZES, default="quick")
     parser.add_argument("--systems", default="", help="names, separated by commas; all by default")
     parser.add_argument("--only", default="", help=f"of {', '.join(measurement_names())}")
     parser.add_argument("--repeats", type=int, help="how often each is measured, in place of the size's own")
     parser.add_argument("--output", type=Path, help="a directory; by default a new one below .cache/")
-    parser.add_argument("--from", dest="source", type=Path, help="measure nothing: report on this results.json")
+    parser.add_argument(
+        "--from", dest="sources", type=Path, action="append",
+        help="measure nothing: report on this results.json; given again, the later one counts for what both have",
+    )  # fmt: skip
     return parser
 
 
@@ -53,15 +70,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only = _names(given.only)
     if unknown := sorted(set(only) - set(measurement_names())):
         parser.error(f"no such measurement: {', '.join(unknown)}")
+    if given.command == "page" and not given.sources:
+        parser.error("page needs --from, a results.json")
     try:
         systems = choose(_names(given.systems))
     except KeyError as error:
         parser.error(str(error.args[0]))
-    results = read(given.source) if given.source else Plan(systems, given.size, only, _tell, given.repeats).run()
-    directory = given.output or OUTPUT / time.strftime("%Y%m%d-%H%M%S")
-    print(write(results, directory))
-    _tell(f"written to {directory}")
+    if given.command == "page":
+        for path in write_pages(read_all(given.sources)):
+            print(path)
+    elif given.command == "profile":
+        only = [measurement.name for measurement in parts_of_one_job.MEASUREMENTS]
+        print(parts(_results(given, choose(["heracles"]), only)))
+    else:
+        _report(given, systems, only)
     return 0
+
+
+def _results(given: argparse.Namespace, systems: Sequence[System], only: Sequence[str]) -> Results:
+    if given.sources:
+        return read_all(given.sources)
+    directory = _directory(given)
+
+    def save(results: Results) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        results.write(directory / "results.json")
+
+    return Plan(systems, given.size, only, _tell, given.repeats, save).run()
+
+
+def _report(given: argparse.Namespace, systems: Sequence[System], only: Sequence[str]) -> None:
+    directory = given.output = _directory(given)
+    print(write(_results(given, systems, only), directory))
+    _tell(f"written to {directory}")
+
+
+def _directory(given: argparse.Namespace) -> Path:
+    chosen: Path | None = given.output
+    return chosen or OUTPUT / time.strftime("%Y%m%d-%H%M%S")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ class Board:
     def __init__(self, path: Path | str) -> None:
         self._file = open(path, "r+b")  # noqa: SIM115 - it lives as long as the mapping
         self.memory = mmap.mmap(self._file.fileno(), 0)
+        self.room = (len(self.memory) - _SAMPLES_AT) // _SAMPLE.size
+        """For how many samples."""
 
     @classmethod
     def create(cls, path: Path, samples: int = 0) -> "Board":

@@ -56,11 +56,11 @@ class System:
 
 SYSTEMS: Sequence[System] = (
     System(
-        name="heracles", adapter="heracles", package="heracles", group=Group.HERACLES, abilities=_ALL, pace=50_000,
+        name="heracles", adapter="heracles", package="heracles", group=Group.HERACLES, abilities=_ALL, pace=80_000,
         promise="At least once: a dead worker's jobs run again elsewhere once its lease (30 s by default) has ended.",
     ),
     System(
-        name="heracles-aof", adapter="heracles", group=Group.HERACLES, store="redis-aof", abilities=_ALL, pace=45_000,
+        name="heracles-aof", adapter="heracles", group=Group.HERACLES, store="redis-aof", abilities=_ALL, pace=70_000,
         promise="As heracles, on a Redis that syncs its log every second.",
     ),
     System(

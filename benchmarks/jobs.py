@@ -17,6 +17,8 @@ ARGUMENT_BYTES = 100
 SLEEP_S = 0.01
 #: Longer than any run: what holds on that long was killed.
 HOLD_S = 600.0
+#: Of a job that keeps the event loop busy: how long it does at a time, and how long it then leaves it to others.
+BUSY_S, IDLE_S = 0.08, 0.02
 
 _counters: dict[int, Counter] = {}
 _opening = threading.Lock()
@@ -56,13 +58,14 @@ def _stamp(argument: str) -> None:
 def _interval() -> None:
     counter = _counter()
     since = counter.add()
-    if counter.total > 1:
+    # A worker that nobody has ended yet goes on beyond what is asked for.
+    if 1 < counter.total <= counter.board.room + 1:
         counter.board.put_sample(counter.total - 2, since)
 
 
-def killed_flag(board: str) -> Path:
-    """The file that the harness makes after it has killed the worker."""
-    return Path(board + ".killed")
+def flag(board: str) -> Path:
+    """The file that the harness makes after it has killed the worker, or when a busy job may end."""
+    return Path(board + ".flag")
 
 
 def history(board: str) -> Path:
@@ -70,12 +73,15 @@ def history(board: str) -> Path:
     return Path(board + ".history")
 
 
+def _write_down(what: str, argument: str) -> None:
+    with history(Role.current().board).open("a") as log:
+        log.write(f"{what} {argument.rstrip('x')} {time.monotonic()}\n")
+
+
 def _must_hold(argument: str) -> bool:
     """Whether the worker has still to be killed; writes down that the job has started or, after the kill, ended."""
-    board = Role.current().board
-    is_killed = killed_flag(board).exists()
-    with history(board).open("a") as log:
-        log.write(f"{'ended' if is_killed else 'started'} {argument.rstrip('x')} {time.monotonic()}\n")
+    is_killed = flag(Role.current().board).exists()
+    _write_down("ended" if is_killed else "started", argument)
     return not is_killed
 
 
@@ -99,6 +105,17 @@ async def interval(argument: str) -> None:
 async def hold(argument: str) -> None:
     if _must_hold(argument):
         await asyncio.sleep(HOLD_S)
+
+
+async def busy(argument: str) -> None:
+    """Keeps the event loop busy four fifths of the time, until the harness has seen enough."""
+    _write_down("started", argument)
+    enough = flag(Role.current().board)
+    while not enough.exists():
+        until = time.perf_counter() + BUSY_S
+        while time.perf_counter() < until:
+            pass
+        await asyncio.sleep(IDLE_S)
 
 
 def noop_in_thread(argument: str) -> None:

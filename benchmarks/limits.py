@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Mapping
 
 from benchmarks.jobs import ARGUMENT_BYTES
-from benchmarks.measure import Size
 from benchmarks.servers import HOST, Server, program
+from benchmarks.sizes import Size
 
 #: By title: clients and commands a round trip.
 _RUNS: Mapping[str, tuple[int, int]] = {

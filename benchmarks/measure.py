@@ -6,63 +6,19 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.board import Board
 from benchmarks.catalogue import System
 from benchmarks.environments import Environment
+from benchmarks.jobs import history
 from benchmarks.processes import FailedError, answer, end, start, tail, wait_until
 from benchmarks.role import Role
-from benchmarks.servers import Server
-
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """How much is measured."""
-
-    repeats: int
-    dispatch_s: float
-    """How long each way of dispatching is driven."""
-    process_s: float
-    """About how long the jobs of a processing run take."""
-    least_jobs: int = 200
-    """In a processing run of even the slowest system."""
-    samples: int
-    """Latencies of one run."""
-    later: int
-    """Scheduled jobs of one run."""
-    idle_s: float
-    backlog: int
-    """Jobs queued in the large store; a tenth each scheduled and finished; 0: not measured."""
-    queues: int
-    """Queues of one worker."""
-    crowd: int
-    """Idle workers of one queue."""
-    overlap_jobs: int
-    recovery_s: int
-    """After how many seconds a dead worker's jobs shall run again."""
-    patience_s: float
-    """How long to wait for them."""
-    is_brief: bool = False
-    """Peers take part in the core measurements only, and no worker is killed."""
-
-
-TINY = Size(
-    repeats=1, dispatch_s=0.1, process_s=0.01, samples=20, later=3, idle_s=0.3, backlog=0, queues=5, crowd=3,
-    overlap_jobs=300, recovery_s=1, patience_s=15,
-)  # fmt: skip
-QUICK = Size(
-    repeats=1, dispatch_s=0.25, process_s=0.4, samples=100, later=10, idle_s=1.0, backlog=0, queues=200, crowd=10,
-    overlap_jobs=5000, recovery_s=5, patience_s=60, is_brief=True,
-)  # fmt: skip
-FULL = Size(
-    repeats=3, dispatch_s=2.0, process_s=4.0, samples=1000, later=50, idle_s=10.0, backlog=1_000_000, queues=1000,
-    crowd=100, overlap_jobs=10_000, recovery_s=10, patience_s=120,
-)  # fmt: skip
-SIZES: Mapping[str, Size] = {"tiny": TINY, "quick": QUICK, "full": FULL}
+from benchmarks.servers import Cluster, Server
+from benchmarks.sizes import Size
 
 #: What a producer may take beyond the time it is given: to start, and to finish what is under way.
 PRODUCER_S = 120.0
@@ -73,14 +29,19 @@ STALL_S = 120.0
 
 
 class Bench:
-    """One run of one system: use it once, as a context. ``role``: fields of all its processes' roles."""
+    """One run of one system: use it once, as a context.
 
-    def __init__(self, system: System, environment: Environment, size: Size, **role: Any) -> None:
+    ``masters``: more than one make a cluster. ``role``: fields of all its processes' roles.
+    """
+
+    def __init__(self, system: System, environment: Environment, size: Size, *, masters: int = 1, **role: Any) -> None:
         self.system = system
         self.size = size
         self._environment = environment
+        self._masters = masters
         self._stack = contextlib.ExitStack()
         self.server: Server | None = None
+        self.cluster: Sequence[Server] = ()
         self.directory = Path()
         self.role = Role(url="", board="", **role)
         self.board: Board
@@ -90,6 +51,9 @@ class Bench:
         self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
         if self.system.store == "sqlite":
             url = f"sqlite:///{self.directory / 'jobs.db'}"
+        elif self._masters > 1:
+            cluster = self._stack.enter_context(Cluster(self._masters))
+            self.cluster, url = cluster.masters, cluster.url
         else:
             self.server = self._stack.enter_context(Server(has_aof=self.system.store == "redis-aof"))
             url = self.server.url
@@ -123,6 +87,12 @@ class Bench:
         words += [f"--seconds={seconds}"] if seconds else []
         role = replace(self.role, worker="producer", queues=queues, recovery_s=recovery_s)
         return answer(words, environment=role.environment(), timeout_s=seconds + PRODUCER_S)
+
+    def run(self, module: str, *words: str, seconds: float = 0) -> dict[str, Any]:
+        """What another module of this package, run as a process in the system's environment, says."""
+        role = replace(self.role, worker="observer")
+        command = [str(self._environment.python), "-m", module, *words]
+        return answer(command, environment=role.environment(), timeout_s=seconds + PRODUCER_S)
 
     @contextlib.contextmanager
     def worker(self, *, number: int = 0, **role: Any) -> Iterator[subprocess.Popen[bytes]]:
@@ -164,6 +134,16 @@ class Bench:
         self.produce("one", count=queues, queues=queues)
         self.await_count(before + queues, [process], timeout_s=READY_S)
         time.sleep(0.1)
+
+    def history(self, what: str) -> dict[str, list[float]]:
+        """The jobs to which that happened by what they wrote down, and when, in monotonic seconds."""
+        path = history(self.role.board)
+        found: dict[str, list[float]] = {}
+        for line in path.read_text().splitlines() if path.exists() else []:
+            kind, job, at = line.split(" ")
+            if kind == what:
+                found.setdefault(job, []).append(float(at))
+        return found
 
     @property
     def log(self) -> str:

@@ -2,7 +2,8 @@
 
 ``one``: each dispatch is awaited before the next. ``together``: from 100 tasks at once, or from 100 threads
 where the system has no async client. ``bulk``: with the call for many. ``spaced``: one now and then, stamped, to an
-idle worker. ``later``: stamped with the time for which they are scheduled.
+idle worker. ``burst``: all stamped with one time, a call for each queue. ``later``: stamped with the time for which
+they are scheduled.
 """
 
 import argparse
@@ -31,6 +32,8 @@ BULK = 1000
 WARM_UP = 100
 #: Between dispatches to an idle worker, so that it is idle again; with jitter, so that no timer falls in step.
 PAUSE_S = 0.008
+#: Before a burst, so that the worker is idle again.
+BURST_PAUSE_S = 0.2
 #: From the dispatch of a scheduled job to its time.
 LATER_S = 1.5
 LATER_STEP_S = 0.02
@@ -45,6 +48,7 @@ class Order:
     count: int
     seconds: float
     argument_bytes: int = ARGUMENT_BYTES
+    queues: int = 1
 
 
 class Progress:
@@ -96,7 +100,16 @@ async def _spaced(dispatch: Callable[[str, str], Awaitable[None]], order: Order)
         before = time.monotonic_ns()
         await dispatch(order.job, stamped_argument(index, before))
         calls.append(time.monotonic_ns() - before)
-    return {"dispatched": order.count, "call_ms": _quantiles(calls)}
+    return {"dispatched": order.count, "call_ms": quantiles(calls)}
+
+
+async def _burst(producer: AsyncProducer, order: Order) -> dict[str, Any]:
+    # One before it connects, so that the burst does not wait for that.
+    await producer.dispatch("noop", plain_argument(0))
+    await asyncio.sleep(BURST_PAUSE_S)
+    for chunk in _stamped_at_once(order):
+        await producer.dispatch_many(order.job, chunk)
+    return {"dispatched": order.count}
 
 
 async def _later(producer: AsyncProducer, order: Order) -> dict[str, Any]:
@@ -114,6 +127,8 @@ async def produce(producer: AsyncProducer, order: Order) -> dict[str, Any]:
             return await _spaced(producer.dispatch, order)
         if order.how == "later":
             return await _later(producer, order)
+        if order.how == "burst":
+            return await _burst(producer, order)
         drive = {"one": _loop, "together": _together, "bulk": _bulk}[order.how]
         if order.seconds < float("inf"):
             await drive(producer, order.job, Progress(Order(order.how, order.job, WARM_UP, 60.0)))
@@ -152,7 +167,7 @@ def _spaced_blocking(dispatch: Callable[[str, str], None], order: Order) -> dict
         before = time.monotonic_ns()
         dispatch(order.job, stamped_argument(index, before))
         calls.append(time.monotonic_ns() - before)
-    return {"dispatched": order.count, "call_ms": _quantiles(calls)}
+    return {"dispatched": order.count, "call_ms": quantiles(calls)}
 
 
 def _later_blocking(producer: SyncProducer, order: Order) -> dict[str, Any]:
@@ -162,12 +177,22 @@ def _later_blocking(producer: SyncProducer, order: Order) -> dict[str, Any]:
     return {"dispatched": order.count}
 
 
+def _burst_blocking(producer: SyncProducer, order: Order) -> dict[str, Any]:
+    producer.dispatch("noop", plain_argument(0))
+    time.sleep(BURST_PAUSE_S)
+    for chunk in _stamped_at_once(order):
+        producer.dispatch_many(order.job, chunk)
+    return {"dispatched": order.count}
+
+
 def produce_blocking(producer: SyncProducer, order: Order) -> dict[str, Any]:
     """Carry out an order with a client that blocks."""
     if order.how == "spaced":
         return _spaced_blocking(producer.dispatch, order)
     if order.how == "later":
         return _later_blocking(producer, order)
+    if order.how == "burst":
+        return _burst_blocking(producer, order)
     drive = {"one": _loop_blocking, "together": _together_blocking, "bulk": _bulk_blocking}[order.how]
     if order.seconds < float("inf"):
         drive(producer, order.job, Progress(Order(order.how, order.job, WARM_UP, 60.0)))
@@ -183,7 +208,15 @@ def _due_ns(delay_s: float) -> int:
     return time.monotonic_ns() + round(delay_s * 1e9)
 
 
-def _quantiles(nanoseconds: list[int]) -> dict[str, float]:
+def _stamped_at_once(order: Order) -> list[list[str]]:
+    now = time.monotonic_ns()
+    arguments = [stamped_argument(index, now) for index in range(order.count)]
+    share = -(-order.count // order.queues)
+    return [arguments[first : first + share] for first in range(0, order.count, share)]
+
+
+def quantiles(nanoseconds: list[int]) -> dict[str, float]:
+    """Milliseconds."""
     cuts = statistics.quantiles(nanoseconds, n=100, method="inclusive")
     return {"p50": cuts[49] / 1e6, "p99": cuts[98] / 1e6}
 
@@ -192,13 +225,13 @@ def main() -> None:
     """Read the order from the command line and the role from the environment."""
     parser = argparse.ArgumentParser(prog="benchmarks.produce")
     parser.add_argument("system")
-    parser.add_argument("how", choices=("one", "together", "bulk", "spaced", "later"))
+    parser.add_argument("how", choices=("one", "together", "bulk", "spaced", "burst", "later"))
     parser.add_argument("job")
     parser.add_argument("--count", type=int, default=2**62)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     given = parser.parse_args()
     role = Role.current()
-    order = Order(given.how, given.job, given.count, given.seconds, role.argument_bytes)
+    order = Order(given.how, given.job, given.count, given.seconds, role.argument_bytes, role.queues)
     producer = adapter(given.system).producer(role)
     if isinstance(producer, SyncProducer):
         result = produce_blocking(producer, order)

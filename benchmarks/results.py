@@ -48,11 +48,24 @@ class Results:
     limits: Mapping[str, float] = field(default_factory=dict)
     survivals: Sequence[Survival] = ()
     failures: list[Failure] = field(default_factory=list)
+    done: set[tuple[str, str]] = field(default_factory=set)
+    """The measurements that a system has got through."""
 
     def add(self, system: str, found: Mapping[str, float]) -> None:
         """Take up what one measurement yielded."""
         for figure, value in found.items():
             self.values.setdefault((system, figure), []).append(value)
+
+    def join(self, other: "Results") -> None:
+        """Take up another run's results; what both have measured, it replaces."""
+        self.values.update(other.values)
+        self.limits = {**self.limits, **other.limits}
+        self.versions = {**self.versions, **other.versions}
+        survivals = {survival.system: survival for survival in (*self.survivals, *other.survivals)}
+        self.survivals = list(survivals.values())
+        mended = [failure for failure in self.failures if (failure.system, failure.measurement) in other.done]
+        self.failures = [failure for failure in self.failures if failure not in mended] + other.failures
+        self.done |= other.done
 
     @property
     def rows(self) -> list[Row]:
@@ -67,6 +80,11 @@ class Results:
             found.setdefault(row.system, {})[row.figure] = row.median
         return found
 
+    def points(self, series: str, system: str = "heracles") -> dict[str, float]:
+        """The medians of a series, by point, in the order in which they were found."""
+        found = ((row.figure.partition("@"), row) for row in self.rows if row.system == system)
+        return {point: row.median for (key, _, point), row in found if key == series and point}
+
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
@@ -77,6 +95,7 @@ class Results:
             "limits": dict(self.limits),
             "survivals": [asdict(survival) for survival in self.survivals],
             "failures": [asdict(failure) for failure in self.failures],
+            "done": sorted(self.done),
         }
 
     def write(self, path: Path) -> None:
@@ -95,4 +114,13 @@ def read(path: Path) -> Results:
         limits=found["limits"],
         survivals=[Survival(**survival) for survival in found["survivals"]],
         failures=[Failure(**failure) for failure in found["failures"]],
+        done={(system, measurement) for system, measurement in found["done"]},
     )
+
+
+def read_all(paths: Sequence[Path]) -> Results:
+    """Several runs as one; what a later one has measured too, counts."""
+    first, *others = map(read, paths)
+    for other in others:
+        first.join(other)
+    return first

@@ -1,4 +1,4 @@
-"""A private redis-server for one run: on a free port, in a temporary directory, with no persistence by default."""
+"""Private redis-servers for one run: on free ports, in temporary directories, with no persistence by default."""
 
 import contextlib
 import os
@@ -7,16 +7,21 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import redis
 
-from benchmarks.processes import end, start
+from benchmarks.processes import end, start, wait_until
 
 HOST = "127.0.0.1"
 _START_S = 10.0
+_SLOTS = 16_384
+#: From a server's port to that of its cluster bus.
+_BUS_OFFSET, _LAST_PORT = 10_000, 65_535
 #: Microseconds after which a command goes into the slow log.
 SLOW_US = 5000
 
@@ -43,12 +48,26 @@ def version() -> str:
     return " ".join(answer.stdout.split()[:3])
 
 
+#: Commands that carry out a script.
+SCRIPT_CALLS = frozenset({"eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro"})
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Of one command."""
+
+    count: int
+    microseconds: float
+    """A script's own include those of the commands in it."""
+
+
 class Server:
     """One server, running while the context is entered."""
 
-    def __init__(self, *, has_aof: bool = False) -> None:
+    def __init__(self, *, has_aof: bool = False, in_cluster: bool = False) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="heracles-benchmark-"))
         self._aof = ["--appendonly", "yes", "--appendfsync", "everysec"] if has_aof else ["--appendonly", "no"]
+        self._cluster = ["--cluster-enabled", "yes"] if in_cluster else []
         self.port = 0
         self._client: redis.Redis
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,7 +82,8 @@ class Server:
         # One connection for all looks, so that a look is one round trip.
         self._client = redis.Redis(HOST, self.port, protocol=2, decode_responses=True)
         words = [str(program()), "--port", str(self.port), "--bind", HOST, "--dir", str(self._directory)]
-        words += ["--save", "", *self._aof, "--slowlog-log-slower-than", str(SLOW_US), "--loglevel", "warning"]
+        words += ["--save", "", *self._aof, *self._cluster]
+        words += ["--slowlog-log-slower-than", str(SLOW_US), "--loglevel", "warning"]
         self._process = start(words, log=self._directory / "server.log")
         deadline = time.monotonic() + _START_S
         while not self._answers():
@@ -113,6 +133,22 @@ class Server:
         """All commands carried out, those that scripts call included."""
         return int(self.info("stats")["total_commands_processed"])
 
+    def calls(self) -> "dict[str, Calls]":
+        """By command, since the last ``forget_calls``; those in scripts included."""
+        found = self.info("commandstats")
+        return {
+            name.removeprefix("cmdstat_"): Calls(int(row["calls"]), float(row["usec"])) for name, row in found.items()
+        }
+
+    def forget_calls(self) -> None:
+        """Count calls and slow commands from here."""
+        self.command("CONFIG", "RESETSTAT")
+        self.command("SLOWLOG", "RESET")
+
+    def script_calls(self) -> int:
+        """How many scripts were called since then."""
+        return sum(calls.count for name, calls in self.calls().items() if name in SCRIPT_CALLS)
+
     def slow_commands(self) -> list[tuple[float, str]]:
         """Milliseconds and name of each command over 5 ms, slowest first."""
         rows = self._client.slowlog_get(128)
@@ -126,6 +162,41 @@ def _first_words(command: bytes | str) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """One below which there is another for the bus of a cluster."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port + _BUS_OFFSET <= _LAST_PORT:
+            return port
+
+
+class Cluster:
+    """Masters that share the slots, running while the context is entered."""
+
+    def __init__(self, masters: int) -> None:
+        self.masters: Sequence[Server] = [Server(in_cluster=True) for _ in range(masters)]
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where the first one listens."""
+        return f"redis+cluster://{HOST}:{self.masters[0].port}"
+
+    def __enter__(self) -> "Cluster":
+        for master in self.masters:
+            self._stack.enter_context(master)
+        share = -(-_SLOTS // len(self.masters))
+        for number, master in enumerate(self.masters):
+            master.command("CLUSTER", "ADDSLOTS", *range(number * share, min(_SLOTS, (number + 1) * share)))
+            if number:
+                master.command("CLUSTER", "MEET", HOST, self.masters[0].port)
+        wait_until(self._is_whole, timeout_s=_START_S * len(self.masters), what="the cluster is formed")
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stack.close()
+
+    def _is_whole(self) -> bool:
+        wanted = {"cluster_state:ok", f"cluster_known_nodes:{len(self.masters)}"}
+        return all(wanted <= set(master.command("CLUSTER", "INFO").split()) for master in self.masters)

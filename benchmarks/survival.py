@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from benchmarks.catalogue import Group, System
 from benchmarks.environments import Environment
-from benchmarks.jobs import history, killed_flag
-from benchmarks.measure import READY_S, Bench, Size
+from benchmarks.jobs import flag
+from benchmarks.measure import READY_S, Bench
 from benchmarks.processes import FailedError, kill, wait_until
+from benchmarks.sizes import Size
 
 JOBS = 5
 RUNNING = 2
@@ -61,17 +62,17 @@ def _kill_and_see(bench: Bench) -> Survival:
     first = bench.start_worker(number=1, **role)
     try:
         bench.produce("one", "hold", count=JOBS, recovery_s=bench.size.recovery_s)
-        wait_until(lambda: _seen(bench, "started"), timeout_s=READY_S, what=f"a job starts. {bench.log}")
+        wait_until(lambda: bench.history("started"), timeout_s=READY_S, what=f"a job starts. {bench.log}")
         # Until whoever takes two has taken both.
         time.sleep(1.0)
-        killed_flag(bench.role.board).touch()
+        flag(bench.role.board).touch()
     finally:
         kill(first)
     killed = time.monotonic()
     with bench.worker(number=2, **role):
         _await_end(bench, killed)
-    ended = _seen(bench, "ended")
-    again_s = max(ended.values()) - killed if ended else None
+    ended = bench.history("ended")
+    again_s = max(times[0] for times in ended.values()) - killed if ended else None
     return Survival(bench.system.name, JOBS - len(ended), again_s, bench.size.patience_s)
 
 
@@ -80,21 +81,9 @@ def _await_end(bench: Bench, killed: float) -> None:
     for share in _TRAFFIC:
         patience_s = max(0.0, killed + bench.size.patience_s * share - time.monotonic())
         with contextlib.suppress(FailedError):
-            wait_until(lambda: len(_seen(bench, "ended")) >= JOBS, timeout_s=patience_s, what="all end")
+            wait_until(lambda: len(bench.history("ended")) >= JOBS, timeout_s=patience_s, what="all end")
             return
         bench.produce("one", "noop", count=1)
-
-
-def _seen(bench: Bench, what: str) -> dict[str, float]:
-    """The jobs to which that happened, and when first."""
-    path = history(bench.role.board)
-    lines = path.read_text().splitlines() if path.exists() else []
-    found: dict[str, float] = {}
-    for line in lines:
-        kind, job, at = line.split(" ")
-        if kind == what:
-            found.setdefault(job, float(at))
-    return found
 
 
 def survive_all(pairs: Sequence[tuple[System, Environment]], size: Size) -> list[Survival]:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from benchmarks.catalogue import Ability, System
 from benchmarks.environments import Environment
 from benchmarks.figures import Measurement
-from benchmarks.measure import Bench, Size
+from benchmarks.measure import Bench
+from benchmarks.sizes import Size
 
 
 def _dispatching(how: str) -> Measurement:

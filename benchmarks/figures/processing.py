@@ -13,7 +13,8 @@ from benchmarks.catalogue import Ability, Group, System
 from benchmarks.environments import Environment
 from benchmarks.figures import Measurement
 from benchmarks.jobs import SLEEP_S
-from benchmarks.measure import READY_S, STALL_S, Bench, Size
+from benchmarks.measure import READY_S, STALL_S, Bench
+from benchmarks.sizes import Size
 
 CONCURRENCY = 32
 SLEEPERS = 100
@@ -60,20 +61,24 @@ def _process_one(system: System, environment: Environment, size: Size) -> Mappin
             preload(bench, count)
             with bench.worker(concurrency=CONCURRENCY) as process:
                 return {"process-one": rate(bench, count, [process])}
-        # The first dispatch loads scripts and makes what a queue has but once.
-        preload(bench, 1)
-        empty = bench.redis.memory_bytes()
-        preload(bench, count - 1)
+        # What a queue has but once, such as scripts and its latest events, comes with the first half.
+        half = count // 2
+        preload(bench, half)
+        less, before_s = bench.redis.memory_bytes(), bench.redis.cpu_s()
+        preload(bench, count - half)
         full, cpu_s = bench.redis.memory_bytes(), bench.redis.cpu_s()
+        dispatched_s = cpu_s - before_s
         trips, commands = bench.redis.trips(), bench.redis.commands()
         with bench.worker(concurrency=CONCURRENCY) as process:
             jobs_s = rate(bench, count, [process])
-            cpu_s = bench.redis.cpu_s() - cpu_s
+            processed_s = bench.redis.cpu_s() - cpu_s
             trips, commands = bench.redis.trips() - trips, bench.redis.commands() - commands
     return {
         "process-one": jobs_s,
-        "memory": (full - empty) / (count - 1),
-        "redis-cpu": cpu_s * 1e6 / count,
+        "memory": (full - less) / (count - half),
+        "dispatch-cpu": dispatched_s * 1e6 / (count - half),
+        "redis-cpu": processed_s * 1e6 / count,
+        "queue-limit": 1 / (dispatched_s / (count - half) + processed_s / count),
         "redis-trips": trips * 1e3 / count,
         "redis-commands": commands * 1e3 / count,
     }

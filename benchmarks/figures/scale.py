@@ -3,21 +3,23 @@
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmarks.catalogue import System
 from benchmarks.environments import Environment
-from benchmarks.figures import Measurement
+from benchmarks.figures import Measurement, is_heracles
+from benchmarks.figures.growth import claims_ms
 from benchmarks.figures.processing import preload
-from benchmarks.measure import READY_S, STALL_S, Bench, Size, quantile
+from benchmarks.measure import READY_S, STALL_S, Bench, quantile
 from benchmarks.processes import ROOT, FailedError
 from benchmarks.servers import SLOW_US
+from benchmarks.sizes import Size
 
 #: Enough for a p99 that is not the single worst.
 _DISPATCHES = 1000
 _CLAIMS = 5000
 _CROWD_DISPATCHES = 50
-_SETTLED_S = 2.0
+_SETTLED_S = 1.0
 
 
 def _overlap(system: System, environment: Environment, size: Size) -> Mapping[str, float]:
@@ -35,20 +37,25 @@ def _overlap(system: System, environment: Environment, size: Size) -> Mapping[st
 def _backlog(system: System, environment: Environment, size: Size) -> Mapping[str, float]:
     """Dispatching and claiming with a million queued, against the same on an empty store."""
     with Bench(system, environment, size) as bench:
-        empty = _dispatch_p99(bench), _claim_p99(bench)
+        empty = _measured(bench)
     with Bench(system, environment, size) as bench:
+        bench.redis.forget_calls()
         _fill(bench)
-        bench.redis.command("SLOWLOG", "RESET")
-        full = _dispatch_p99(bench), _claim_p99(bench)
-        slowest = _slowest_ms(bench)
-        bench.redis.command("SLOWLOG", "RESET")
+        full = _measured(bench)
+        slow = bench.redis.slow_commands()
+        bench.redis.forget_calls()
         _clean_up(bench)
-        return {
-            "backlog-dispatch": full[0] / empty[0],
-            "backlog-claim": full[1] / empty[1],
-            "backlog-slowest": slowest,
-            "cleanup-slowest": _slowest_ms(bench),
-        }
+        slow_cleanup = bench.redis.slow_commands()
+    ratios = {f"backlog-{key}": full[key] / empty[key] for key in full}
+    return {
+        **ratios,
+        "backlog-slowest": _slowest_ms(slow),
+        "backlog-slow": len(slow),
+        "cleanup-slowest": _slowest_ms(slow_cleanup),
+        "cleanup-slow": len(slow_cleanup),
+        f"growth-backlog-dispatch@{size.backlog}": full["dispatch-p50"],
+        f"growth-backlog-claim@{size.backlog}": full["claim-p50"],
+    }
 
 
 def _fill(bench: Bench) -> None:
@@ -61,22 +68,20 @@ def _fill(bench: Bench) -> None:
     preload(bench, bench.size.backlog, "interval")
 
 
-def _dispatch_p99(bench: Bench) -> float:
-    return float(bench.produce("spaced", "interval", count=_DISPATCHES)["call_ms"]["p99"])
+def _measured(bench: Bench) -> dict[str, float]:
+    """Milliseconds; without p50 or p99 in its name: p99."""
+    calls = bench.produce("spaced", "interval", count=_DISPATCHES)["call_ms"]
+    claims = claims_ms(bench, _CLAIMS)
+    return {
+        "dispatch-p50": calls["p50"],
+        "dispatch": calls["p99"],
+        "claim-p50": quantile(claims, 50),
+        "claim": quantile(claims, 99),
+    }
 
 
-def _claim_p99(bench: Bench) -> float:
-    """Milliseconds from job to job on a worker with one slot: one report and one start."""
-    preload(bench, _CLAIMS, "interval")
-    bench.new_board(_CLAIMS * 2 + _DISPATCHES + bench.size.backlog)
-    with bench.worker(concurrency=1, job="interval") as process:
-        bench.await_count(_CLAIMS, [process], timeout_s=STALL_S)
-    return quantile([sample / 1e6 for sample in bench.board.samples()[:_CLAIMS]], 99)
-
-
-def _slowest_ms(bench: Bench) -> float:
+def _slowest_ms(slow: Sequence[tuple[float, str]]) -> float:
     """Of the slow log; the log's threshold where there is none."""
-    slow = bench.redis.slow_commands()
     return slow[0][0] if slow else SLOW_US / 1000
 
 
@@ -107,13 +112,17 @@ def _crowd(system: System, environment: Environment, size: Size) -> Mapping[str,
         with bench.worker(workers=size.crowd, concurrency=1) as process:
             bench.make_ready(process)
             _await_crowd(bench)
-            idle_trips_s = _trips_per_s(bench, size.idle_s)
-            trips, began = bench.redis.trips(), time.monotonic()
+            idle = _calls_per_s(bench, size.idle_s)
+            before, began = _calls(bench), time.monotonic()
             bench.produce("spaced", "stamp", count=_CROWD_DISPATCHES)
             bench.await_count(1 + _CROWD_DISPATCHES, [process], timeout_s=READY_S)
-            trips = bench.redis.trips() - trips
-            extra = trips - idle_trips_s * (time.monotonic() - began)
-    return {"crowd-idle-trips": idle_trips_s / size.crowd, "crowd-dispatch-trips": max(0, extra) / _CROWD_DISPATCHES}
+            took_s = time.monotonic() - began
+            trips, scripts = (
+                max(0, after - first - by_itself * took_s) / _CROWD_DISPATCHES
+                for after, first, by_itself in zip(_calls(bench), before, idle, strict=True)
+            )
+    # Of the scripts, one is the dispatch and one the report of whoever ran the job.
+    return {"crowd-idle-trips": idle[0] / size.crowd, "crowd-dispatch-trips": trips, "crowd-looks": max(0, scripts - 2)}
 
 
 def _await_crowd(bench: Bench) -> None:
@@ -129,19 +138,21 @@ def _await_crowd(bench: Bench) -> None:
             seen, since = connected, time.monotonic()
 
 
-def _trips_per_s(bench: Bench, seconds: float) -> float:
-    trips = bench.redis.trips()
+def _calls(bench: Bench) -> tuple[int, int]:
+    """Round trips and calls of scripts so far."""
+    return bench.redis.trips(), bench.redis.script_calls()
+
+
+def _calls_per_s(bench: Bench, seconds: float) -> tuple[float, float]:
+    before = _calls(bench)
     time.sleep(seconds)
-    return (bench.redis.trips() - trips) / seconds
-
-
-def _is_heracles(system: System) -> bool:
-    return system.name == "heracles"
+    trips, scripts = _calls(bench)
+    return (trips - before[0]) / seconds, (scripts - before[1]) / seconds
 
 
 MEASUREMENTS = (
-    Measurement("overlap", _overlap, _is_heracles),
-    Measurement("queues", _queues, _is_heracles),
-    Measurement("crowd", _crowd, _is_heracles),
-    Measurement("backlog", _backlog, _is_heracles, is_long=True),
+    Measurement("overlap", _overlap, is_heracles),
+    Measurement("queues", _queues, is_heracles),
+    Measurement("crowd", _crowd, is_heracles),
+    Measurement("backlog", _backlog, is_heracles, is_long=True),
 )

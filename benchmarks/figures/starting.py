@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from benchmarks.catalogue import System
 from benchmarks.environments import Environment
-from benchmarks.figures import Measurement
-from benchmarks.measure import Size
+from benchmarks.figures import Measurement, is_heracles
 from benchmarks.processes import cpu_of
+from benchmarks.sizes import Size
 
 
 def _import(system: System, environment: Environment, size: Size) -> Mapping[str, float]:
@@ -24,11 +24,7 @@ def _has_package(system: System) -> bool:
     return bool(system.package)
 
 
-def _is_heracles(system: System) -> bool:
-    return system.name == "heracles"
-
-
 MEASUREMENTS = (
     Measurement("import", _import, _has_package),
-    Measurement("help", _help, _is_heracles),
+    Measurement("help", _help, is_heracles),
 )

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from benchmarks.catalogue import Ability, System
 from benchmarks.environments import Environment
 from benchmarks.figures import Measurement
-from benchmarks.measure import Bench, Size, quantile
+from benchmarks.measure import Bench, quantile
 from benchmarks.processes import FailedError, usage
+from benchmarks.sizes import Size
 
 #: Longer than the slowest system looks for due jobs.
 _LATEST_S = 30.0

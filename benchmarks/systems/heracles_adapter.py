@@ -1,7 +1,9 @@
 """Heracles, by its public interface and its command line."""
 
+import asyncio
 import itertools
 import os
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,6 +68,21 @@ class Large(OneArgument):
         return "x" * 1_000_000
 
 
+@Job.register(name="tenth", queue=QUEUE)
+class Tenth(OneArgument):
+    """Returns when it ended, in monotonic nanoseconds."""
+
+    async def execute(self) -> int:
+        await asyncio.sleep(0.1)
+        return time.monotonic_ns()
+
+
+@Job.register(name="busy", queue=QUEUE, priority=0)
+class Busy(OneArgument):
+    async def execute(self) -> None:
+        await jobs.busy(self.argument)
+
+
 @Job.register(name="exclusive", queue=QUEUE, overlap_behavior=JobOverlapBehavior.NO_OVERLAP)
 class Exclusive(OneArgument):
     """One of 1000 ids, which its argument begins with."""
@@ -86,6 +103,8 @@ JOBS: Mapping[str, type[OneArgument]] = {
     "hold": Hold,
     "threaded": Threaded,
     "large": Large,
+    "tenth": Tenth,
+    "busy": Busy,
     "exclusive": Exclusive,
 }
 

@@ -8,8 +8,9 @@ import pytest
 from benchmarks.__main__ import main, write
 from benchmarks.catalogue import SYSTEMS
 from benchmarks.goals import Verdict, judge
-from benchmarks.report import number, report, table
-from benchmarks.results import Failure, Results, Row, read
+from benchmarks.page import DOCS, PAGES, filled, write_pages
+from benchmarks.report import NOTHING, SECTIONS, growth, number, parts, report, table, wall, with_log
+from benchmarks.results import Failure, Results, Row, read, read_all
 from benchmarks.survival import Survival
 
 
@@ -87,8 +88,8 @@ def test_the_report_has_figures_goals_promises_limits_and_what_failed(results: R
 def test_a_report_of_nothing_says_so() -> None:
     text = report(Results("tiny", {}, {}))
 
-    assert "None was measured" in text
-    assert "Not measured" in text
+    assert all(section(Results("tiny", {}, {})).endswith(NOTHING) for _, section in SECTIONS.values())
+    assert NOTHING in text
 
 
 def test_data_come_back_as_written_and_make_the_same_report(results: Results, tmp_path: Path) -> None:
@@ -107,6 +108,104 @@ def test_plots_are_drawn_of_what_several_systems_have_with_the_best_on_top(resul
     drawn = ElementTree.parse(tmp_path / "process-one.svg")
     texts = [element.text for element in drawn.iter() if element.tag.endswith("text")]
     assert texts[1::2] == ["bare", "heracles", "saq", "huey"]
+
+
+@pytest.fixture
+def grown() -> Results:
+    found = Results("tiny", {}, {})
+    found.add("heracles", {"queue-limit": 60_000.0, "process-one": 50_000.0})
+    for workers, cpu_us in (("1", 20.0), ("2", 22.0)):
+        found.add("heracles", {f"growth-workers-cpu@{workers}": cpu_us, f"growth-workers-redis-cpu@{workers}": 10.0})
+    found.add("heracles", {"growth-backlog-claim@0": 0.1, "growth-backlog-claim@1000": 0.2})
+    found.add("heracles", {"profile-worker@run": 3.0, "profile-worker@decide": 1.0})
+    return found
+
+
+def test_growth_has_a_row_a_point_and_a_plot_with_all_points(grown: Results, tmp_path: Path) -> None:
+    lines = growth(grown, "jobs queued").splitlines()
+
+    assert [line.split("|")[1].strip() for line in lines] == [
+        "jobs queued",
+        lines[1].split("|")[1].strip(),
+        "0",
+        "1,000",
+    ]
+    write(grown, tmp_path)
+    drawn = ElementTree.parse(tmp_path / "growth-backlog-claim.svg")
+    assert sum(element.tag.endswith("circle") for element in drawn.iter()) == 2
+
+
+def test_parts_add_up_and_the_largest_comes_first(grown: Results) -> None:
+    lines = parts(grown).splitlines()
+
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        "part",
+        lines[3].split("|")[1].strip(),
+        "run",
+        "decide",
+        "all",
+    ]
+    assert "75%" in lines[4]
+    assert "4" in lines[6]
+
+
+def test_the_wall_of_one_queue_is_told_by_what_a_job_takes(grown: Results) -> None:
+    assert "60,000 jobs a second" in wall(grown)
+    assert "from 2.0 worker processes on" in wall(grown)
+
+
+def test_what_a_log_costs(results: Results) -> None:
+    results.add("heracles-aof", {"process-one": 90_000.0, "latency-p50": 0.2})
+
+    assert with_log(results).count("90%") == 1
+    assert with_log(results).count("50%") == 1
+
+
+# --------------------------------------------------------------------------------------------------------- several runs
+
+
+def test_of_two_runs_the_later_one_counts_for_what_both_have(results: Results, tmp_path: Path) -> None:
+    again = Results("tiny", {}, {})
+    again.add("heracles", {"process-one": 77_000.0})
+    again.done = {("rq", "install")}
+    results.write(tmp_path / "first.json")
+    again.write(tmp_path / "second.json")
+
+    joined = read_all([tmp_path / "first.json", tmp_path / "second.json"])
+
+    assert joined.medians["heracles"] == {"process-one": 77_000.0, "latency-p50": 0.1}
+    assert joined.medians["saq"] == results.medians["saq"]
+    assert not joined.failures
+    assert len(joined.survivals) == 2
+
+
+def test_a_page_gets_its_blocks_and_keeps_the_rest(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "decisions").mkdir()
+    for page in PAGES:
+        (tmp_path / page).write_text(
+            "# Title\n\n<!-- begin: figures, written by python -m benchmarks page -->\nold\n<!-- end -->\nPlots:\n\n"
+            "<!-- begin: plots, written by python -m benchmarks page -->\n<!-- end -->\nThe end.\n"
+        )
+
+    write_pages(results, tmp_path)
+    once = (tmp_path / PAGES[0]).read_text()
+    write_pages(results, tmp_path)
+
+    assert once == (tmp_path / PAGES[0]).read_text()
+    assert once.startswith("# Title\n")
+    assert once.endswith("<!-- end -->\nThe end.\n")
+    assert "100,000 ±15%" in once
+    assert "old" not in once
+    assert {path.stem for path in (tmp_path / "performance").iterdir()} == {"process-one", "latency-p50"}
+    assert "(performance/process-one.svg)" in once
+
+
+def test_the_pages_of_the_docs_have_only_blocks_that_there_are(results: Results) -> None:
+    for page in PAGES:
+        text = (DOCS / page).read_text()
+
+        assert text.count("<!-- begin: ") == text.count("<!-- end -->") > 0
+        filled(text, results, [])
 
 
 def test_tables_line_up() -> None:
