@@ -7,13 +7,13 @@ from importlib.resources import files
 import pytest
 
 from heracles.redis import keys
-from heracles.redis.scripts import COMMON_ARGUMENTS, FRAGMENTS, FURTHER_FRAGMENTS, WITHOUT_FRAGMENTS, script, source
+from heracles.redis.scripts import COMMON_ARGUMENTS, FREQUENT, USUAL, WITHOUT_FRAGMENTS, fragments_of, script, source
 from tests.redis.conftest import Behind
 
 LUA = files("heracles.redis").joinpath("lua")
 PYTHON = files("heracles.redis")
 ALL = sorted(entry.name.removesuffix(".lua") for entry in LUA.iterdir() if entry.name.endswith(".lua"))
-PARTS = {*FRAGMENTS, *(part for parts in FURTHER_FRAGMENTS.values() for part in parts)}
+PARTS = {"state"} | {part for fragments in (USUAL, *FREQUENT.values()) for part in fragments.names}
 VERBS = [name for name in ALL if name not in PARTS and name not in WITHOUT_FRAGMENTS]
 
 
@@ -30,7 +30,7 @@ def code(name: str) -> str:
 @pytest.mark.parametrize("name", VERBS)
 def test_the_header_names_keys_arguments_and_answer(name: str) -> None:
     text = header(name)
-    assert "-- KEYS, ARGV[1..7]: see core.lua" in text
+    assert "-- KEYS, ARGV[1..7]: see state.lua" in text
     assert re.search(r"^-- returns ", text, re.MULTILINE)
 
 
@@ -43,8 +43,8 @@ def test_the_arguments_are_numbered_without_a_hole(name: str) -> None:
 @pytest.mark.parametrize("name", VERBS)
 def test_what_is_read_is_named(name: str) -> None:
     named = header(name)
-    read = {int(number) for part in (*FURTHER_FRAGMENTS.get(name, ()), name) for number in _read(code(part))}
-    for number in read:
+    read = {int(number) for part in (*fragments_of(name).names, name) for number in _read(code(part))}
+    for number in read - set(range(COMMON_ARGUMENTS + 1)):
         assert f"ARGV[{number}]" in named or f"ARGV[{number}…]" in named, f"ARGV[{number}] is not in the header"
 
 
@@ -128,11 +128,13 @@ BUILT_IN = {"pcall", "error", "type", "ipairs", "pairs", "tostring", "tonumber",
 
 @pytest.mark.parametrize("name", VERBS)
 def test_nothing_is_called_that_is_not_there(name: str) -> None:
-    parts = (*FRAGMENTS, *FURTHER_FRAGMENTS.get(name, ()), name)
+    parts = ("state", *fragments_of(name).names, name)
     text = re.sub(r"'[^'\n]*'", "''", "\n".join(map(code, parts)))
     local = set(re.findall(r"\b(\w+)\b", " ".join(re.findall(r"\b(?:local|for)\b([^=\n]*)", text))))
     local |= set(re.findall(r"\w+", " ".join(re.findall(r"function[^(\n]*\(([^)]*)\)", text))))
     modules = {"core", *parts} - {name}
+    if fragments_of(name).law:
+        local |= {"law", "made_law"}
     called = set(re.findall(r"(?<![\w.])(\w+(?:\.\w+)?)\(", text))
     defined = set(re.findall(r"function (\w+\.\w+)\(", text))
     for each in called - BUILT_IN - {"and", "or", "not", "if", "return", "in", "until", "while", "elseif"}:

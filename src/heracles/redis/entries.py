@@ -5,6 +5,7 @@ stores the names of fields once for entries that have the same ones in the same 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -60,8 +61,7 @@ def enqueue_arguments(envelope: Envelope) -> tuple[Argument, ...]:
         envelope.dispatch_id,
         "1" if envelope.from_job else "",
         envelope.priority,
-        "" if due is None else due,
-        "" if delay is None else delay,
+        "" if due is None and delay is None else f"{'' if due is None else due},{'' if delay is None else delay}",
         "1" if envelope.no_overlap else "",
         NAME_PREFIX + envelope.name,
         envelope.args,
@@ -86,6 +86,31 @@ def mapping(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+@lru_cache(maxsize=1000)
+def _name_of(job: bytes) -> str:
+    return job.decode().removeprefix(NAME_PREFIX)
+
+
+def plain_envelope(
+    job: bytes, args: bytes, job_id: bytes, dispatch_id: bytes, priority: int, further: Sequence[bytes]
+) -> Envelope:
+    """What an entry of ours says. ``further``: names and values of the fields that not every entry has.
+
+    Raises:
+        ValueError, msgspec.ValidationError: it is none of ours after all.
+    """
+    if further:
+        fields = {b"job": job, b"args": args, b"jobId": job_id, b"dispatchId": dispatch_id, **mapping(further)}
+        return envelope_of(fields, priority)
+    return Envelope(
+        job_id=job_id.decode(),
+        dispatch_id=dispatch_id.decode(),
+        name=_name_of(job),
+        args=args,
+        priority=priority,
+    )
+
+
 def envelope_of(fields: Mapping[bytes, bytes], priority: int = DEFAULT_PRIORITY) -> Envelope:
     """What an entry of ours says.
 
@@ -97,7 +122,7 @@ def envelope_of(fields: Mapping[bytes, bytes], priority: int = DEFAULT_PRIORITY)
     return Envelope(
         job_id=fields[b"jobId"].decode(),
         dispatch_id=fields[b"dispatchId"].decode(),
-        name=fields[b"job"].decode().removeprefix(NAME_PREFIX),
+        name=_name_of(fields[b"job"]),
         args=fields[b"args"],
         kwargs=fields.get(b"kwargs", b""),
         priority=priority,
@@ -111,6 +136,7 @@ def envelope_of(fields: Mapping[bytes, bytes], priority: int = DEFAULT_PRIORITY)
     )
 
 
+@lru_cache(maxsize=1000)
 def time_of(text: bytes | None) -> int | None:
     """A time of a status hash; None where there is none, or none that can be read."""
     if not text:

@@ -8,7 +8,7 @@ One job
                                   ``overlap`` when NO_OVERLAP, ``token``, ``deliveries``, ``session`` (the consumer that
                                   runs it), ``lost`` (the token that was reclaimed last), ``due``, ``unknownSince``,
                                   ``overlapDelay``, ``adopted`` (another program's entry), ``order`` (of those due at
-                                  one time), ``indexed`` (one of a pair, yet in an index), and what the docs list.
+                                  one time), ``indexed`` (in an index), and what the docs list.
                                   Its time to live starts when the job has ended.
     P:payload:Q:jobId:dispatchId  string: fields of the entry of a job that stands outside the streams, or of one that
                                   has FAILED or was CANCELLED (with the record's time to live)

@@ -13,7 +13,7 @@ _WAYS_OUT = {
     "OOM": "Redis is out of memory (maxmemory): raise maxmemory, or let workers catch up",
     "NOAUTH": "Redis asks for a password: give one in the connection's URL or password=",
     "WRONGPASS": "Redis refuses the user or password of this connection: correct them",
-    "NOPERM": "this Redis user may not do that: give it the permission named in the answer",
+    "NOPERM": "this Redis user may not do that: give it the permissions that docs/security.md lists",
     "WRONGTYPE": "a key under this prefix holds something else: remove it, or choose another key_prefix",
     "MISCONF": "Redis cannot save to disk and takes no writes: see its log",
     "CROSSSLOT": "this is a Redis Cluster: register the connection with cluster=True",

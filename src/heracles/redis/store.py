@@ -35,6 +35,8 @@ class Store:
         self._name, self._prefix, self._group = connection, prefix, group
         self._endpoint: Endpoint | None = None
         self._keys: Keys | None = None
+        #: By queue: the keys of every script, and the arguments that all have in common.
+        self._common: dict[str, tuple[Sequence[str], Command]] = {}
         self._is_checked = False
         self._has_warned = False
         #: Whether the disk is waited for after each dispatch; else Redis itself writes before it answers.
@@ -121,8 +123,8 @@ class Store:
 
         ``repeat``: whether it may be sent again when the connection broke. See ``command`` for what is raised.
         """
-        keys = (self.keys.of("meta", queue), self.keys.absent(queue))
-        answers = await self._evaluate(name, keys, (*self._common(queue), *arguments), repeat, then)
+        keys, common = self._common.get(queue) or self._learn(queue)
+        answers = await self._evaluate(name, keys, (*common, *arguments), repeat, then)
         return answers[0] if then is None else answers
 
     async def insist(self, key: str, *command: Argument) -> Any:
@@ -144,10 +146,10 @@ class Store:
             self._accept(loaded)
         return [self._accept(reply) for reply in replies]
 
-    def _common(self, queue: str) -> Sequence[Argument]:
+    def _learn(self, queue: str) -> tuple[Sequence[str], Command]:
         settings = self.settings
         kept = settings.max_stream_size if settings.cleanup_completed_jobs else -1
-        return (
+        common = (
             self._prefix,
             self.keys.tag(queue),
             self._group,
@@ -156,6 +158,8 @@ class Store:
             kept,
             settings.max_deliveries,
         )
+        self._common[queue] = (self.keys.of("meta", queue), self.keys.absent(queue)), common
+        return self._common[queue]
 
     def _accept(self, reply: Any) -> Any:
         if isinstance(reply, Refusal):

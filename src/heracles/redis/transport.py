@@ -1,6 +1,6 @@
 """The transport on Redis Streams: each verb of ``heracles.transport.Transport`` goes to the part that does it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from heracles.errors import TransportError
@@ -58,9 +58,9 @@ class RedisTransport:
         self._store = Store(given("connection"), given("key_prefix"), given("consumer_group"), self._settings)
         self._adoption = Adoption(self._store, self._cancel_all)
         self._control = Control(self._store, self._adoption)
-        self._working = Working(self._store, self._adoption, given("consumer_name"))
-        self._reading = Reading(self._store)
         self._upkeep = Upkeep(self._store)
+        self._working = Working(self._store, self._adoption, self._upkeep.repair_soon, given("consumer_name"))
+        self._reading = Reading(self._store)
         self._cleaning = Cleaning(self._store, self._control, self._reading)
         self._known_queues: set[str] = set()
 
@@ -89,6 +89,7 @@ class RedisTransport:
     async def close(self) -> None:
         """As ``Transport.close``."""
         await self._adoption.stop()
+        await self._upkeep.stop()
         await self._store.close()
 
     # ------------------------------------------------------------------------------------------------- producers
@@ -114,11 +115,12 @@ class RedisTransport:
         if durable is not None:
             answer, reached = answer
             self._check_durable(reached)
-        is_new, *answers = answer
+        is_new, letters, firsts = answer
         if is_new:
             # Also when somebody has emptied the store since it was made known.
             await self._make_known(queue, again=True)
-        return [_stored(envelope, text_of(said)) for envelope, said in zip(envelopes, answers, strict=True)]
+        known = iter(firsts)
+        return [_stored(envelope, letter, known) for envelope, letter in zip(envelopes, text_of(letters), strict=True)]
 
     def _check_durable(self, reached: Any) -> None:
         if self._settings.durability == "replicated" and reached < 1:
@@ -213,8 +215,9 @@ class RedisTransport:
         return await self._reading.workers()
 
 
-def _stored(envelope: Envelope, said: str) -> Stored:
-    if said.startswith(":"):
-        return Stored(storing=Storing.EXISTING, job_id=said[1:], dispatch_id=envelope.dispatch_id)
-    storing = Storing.DRAINING if said == "draining" else Storing.STORED
-    return Stored(storing=storing, job_id=envelope.job_id, dispatch_id=envelope.dispatch_id)
+_STORING = {"s": Storing.STORED, "d": Storing.DRAINING, "k": Storing.EXISTING}
+
+
+def _stored(envelope: Envelope, letter: str, known: Iterator[bytes]) -> Stored:
+    job_id = text_of(next(known)) if letter == "k" else envelope.job_id
+    return Stored(storing=_STORING[letter], job_id=job_id, dispatch_id=envelope.dispatch_id)

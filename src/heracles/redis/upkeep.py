@@ -1,8 +1,10 @@
 """Upkeep of one queue, in bounded steps: trimming, and what no regular path finds any more."""
 
+import asyncio
 import logging
 from collections import defaultdict
 
+from heracles.errors import HeraclesError
 from heracles.model import Swept
 from heracles.redis.control import PLACES
 from heracles.redis.entries import text_of
@@ -24,6 +26,7 @@ class Upkeep:
         self._store = store
         #: Where the last pass has stopped looking at records, by queue.
         self._cursors: dict[str, int] = defaultdict(int)
+        self._repairs: dict[str, asyncio.Task[None]] = {}
 
     async def maintain(self, queue: str) -> Swept:
         """As ``Transport.maintain``."""
@@ -32,9 +35,35 @@ class Upkeep:
         repaired = sum([await self._audit_pending(queue, priority) for priority in priorities])
         repaired += await self._audit_places(queue)
         repaired += await self._audit_records(queue)
+        self._tell_of(queue, repaired)
+        return swept + Swept(reclaimed=await self._reclaim(queue))
+
+    def repair_soon(self, queue: str) -> None:
+        """A stream may have been removed: look at once at all records, for jobs that stand nowhere; returns at once."""
+        under_way = self._repairs.get(queue)
+        if under_way is None or under_way.done():
+            self._repairs[queue] = asyncio.get_running_loop().create_task(self._repair(queue))
+
+    async def _repair(self, queue: str) -> None:
+        try:
+            count = 0
+            async for refs in RecordScan(self._store, queue).steps():
+                count += await self._store.run("audit_records", queue, *refs)
+            self._tell_of(queue, count)
+        except HeraclesError as error:
+            logger.warning("queue %s: what a lost stream left is put right later: %s", queue, error)
+
+    async def stop(self) -> None:
+        """End what is under way on the running event loop; the next pass does it."""
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self._repairs.values() if task.get_loop() is loop]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tell_of(self, queue: str, repaired: int) -> None:
         if repaired:
             logger.warning("queue %s: %d jobs stood nowhere and were put right", queue, repaired)
-        return swept + Swept(reclaimed=await self._reclaim(queue))
 
     async def _trim(self, queue: str, priorities: list[int]) -> Swept:
         settings = self._store.settings
@@ -49,7 +78,7 @@ class Upkeep:
     async def _reclaim(self, queue: str) -> int:
         count = 0
         for _ in range(STEPS_A_PASS):
-            *_, reclaimed, _ = await self._store.run("exchange", queue, "", "", "", -1, "0", "0")
+            *_, reclaimed, _, _ = await self._store.run("exchange", queue, "", "", "", -1, "0", "0")
             count += reclaimed
             if not reclaimed:
                 break

@@ -1,13 +1,15 @@
 """What workers call: exchange, recover, beat, retire."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from heracles.model import Beaten, Delivery, Envelope, Exchange, Held, Report, Session, Verdict
+import msgspec
+
+from heracles.model import Beaten, Delivery, Envelope, Exchange, Held, Report, ReportKind, Session, Verdict
 from heracles.redis.adoption import Adoption
-from heracles.redis.entries import mapping, number_of, text_of, time_of
-from heracles.redis.keys import ref_of
+from heracles.redis.entries import mapping, number_of, plain_envelope, text_of, time_of
+from heracles.redis.keys import DEFAULT_PRIORITY, ref_of
 from heracles.redis.records import read_envelope
 from heracles.redis.scripts import MOST_ITEMS
 from heracles.redis.store import Store
@@ -19,14 +21,18 @@ logger = logging.getLogger("heracles.redis")
 
 #: Seconds until a worker's record is gone unless it is renewed.
 WORKER_TTL_S = 60
+#: How many values exchange.lua returns of each job that it has started.
+STARTED_STRIDE = 8
 _VERDICTS = {"a": Verdict.APPLIED, "l": Verdict.LOST, "c": Verdict.CANCELLED}
 
 
 class Working:
     """The worker's verbs."""
 
-    def __init__(self, store: Store, adoption: Adoption, consumer_name: str | None) -> None:
-        self._store, self._adoption = store, adoption
+    def __init__(
+        self, store: Store, adoption: Adoption, repair: Callable[[str], None], consumer_name: str | None
+    ) -> None:
+        self._store, self._adoption, self._repair = store, adoption, repair
         self._consumer_name = consumer_name
 
     def _consumer(self, session: Session) -> str:
@@ -80,32 +86,39 @@ class Working:
             arguments += self._report_arguments(report)
         # What it started, a second call could not know: the worker has to recover it.
         answer = await self._store.run("exchange", queue, *arguments, repeat=slots == 0)
-        is_paused, due, verdicts, now, started, foreign, _, faults = answer
+        is_paused, due, verdicts, now, started, foreign, _, faults, was_lost = answer
         for fault in faults:
             logger.warning("queue %s: a job is left alone, a key of it holds something else: %s", queue, text_of(fault))
         if foreign:
             self._adoption.take(queue, foreign)
+        if was_lost:
+            self._repair(queue)
         return Exchange(
             verdicts=tuple(_VERDICTS[letter] for letter in text_of(verdicts)),
-            started=tuple(_delivery(item, now) for item in started),
+            started=tuple([_started(started, at, now) for at in range(0, len(started), STARTED_STRIDE)]),
             next_due_ms=None if due < 0 else int(due),
             paused=bool(is_paused),
         )
 
     def _report_arguments(self, report: Report) -> Sequence[Argument]:
         ttl = report.status_ttl_s or self._store.settings.status_ttl_s
-        return (
+        common = (
+            report.kind.value,
             report.job_id,
             report.dispatch_id,
             report.token,
-            report.kind.value,
+            report.receipt,
             report.name,
-            report.result or b"",
+            ttl,
+            report.overlap_delay_ms,
+        )
+        if report.kind is ReportKind.COMPLETED:
+            return (*common, report.result or b"")
+        return (
+            *common,
             report.error or "",
             report.traceback or "",
             report.delay_ms,
-            report.overlap_delay_ms,
-            ttl,
             "1" if report.still_running else "",
             "1" if report.pause_queue else "",
         )
@@ -121,7 +134,7 @@ class Working:
             while after:
                 arguments: list[Argument] = [self._consumer(session), session.consumer, priority, after, MOST_ITEMS]
                 last, items = await self._store.run("recover", queue, *arguments, *known)
-                found += [_delivery(item, time_of(item[9]) or 0) for item in items]
+                found += [_delivery(item, time_of(item[8]) or 0) for item in items]
                 after = f"({text_of(last)}" if last else ""
         return found
 
@@ -133,7 +146,9 @@ class Working:
         cancelled: list[Held] = []
         for queue, jobs in _by_queue(held).items():
             for part in chunks(jobs):
-                arguments = [value for job in part for value in (job.job_id, job.dispatch_id, job.token)]
+                arguments: list[Argument] = [session.worker_id, self._consumer(session), session.consumer]
+                for job in part:
+                    arguments += (job.job_id, job.dispatch_id, job.token, job.receipt)
                 letters = text_of(await self._store.run("renew", queue, *arguments))
                 lost += [job for job, letter in zip(part, letters, strict=True) if letter == "l"]
                 cancelled += [job for job, letter in zip(part, letters, strict=True) if letter == "c"]
@@ -187,11 +202,36 @@ def _by_queue(held: Sequence[Held]) -> Mapping[str, Sequence[Held]]:
     return found
 
 
-def _delivery(item: Sequence[Any], started_at_ms: int) -> Delivery:
-    priority, message, fields, token, retries, deliveries, created, error, unknown_since = item[:9]
-    envelope = read_envelope(fields, priority) or _nameless(fields, priority)
+def _started(values: Sequence[Any], at: int, now_ms: int) -> Delivery:
+    """Of the values that exchange.lua returns, those of one job."""
+    item = values[at : at + STARTED_STRIDE]
+    return _delivery(item, now_ms) if isinstance(item[3], list) else _first_delivery(item, now_ms)
+
+
+def _first_delivery(item: Sequence[Any], started_at_ms: int) -> Delivery:
+    """Of a plain job."""
+    message, priority, created, name, args, job_id, dispatch_id, further = item
+    try:
+        envelope = plain_envelope(name, args, job_id, dispatch_id, priority, further)
+    except (ValueError, msgspec.MsgspecError):
+        envelope = _odd_envelope(
+            [b"job", name, b"args", args, b"jobId", job_id, b"dispatchId", dispatch_id, *further], priority
+        )
     return Delivery(
         envelope=envelope,
+        token=1,
+        retries=0,
+        deliveries=1,
+        created_at_ms=time_of(created) or started_at_ms,
+        started_at_ms=started_at_ms,
+        receipt=_receipt(message, priority),
+    )
+
+
+def _delivery(item: Sequence[Any], started_at_ms: int) -> Delivery:
+    message, priority, created, fields, token, retries, deliveries, (error, unknown_since) = item[:STARTED_STRIDE]
+    return Delivery(
+        envelope=_odd_envelope(fields, priority),
         token=token,
         retries=retries,
         deliveries=deliveries,
@@ -199,12 +239,21 @@ def _delivery(item: Sequence[Any], started_at_ms: int) -> Delivery:
         started_at_ms=started_at_ms,
         last_error=text_of(error) or None,
         unknown_since_ms=number_of(unknown_since) or None,
-        receipt=text_of(message),
+        receipt=_receipt(message, priority, retries),
     )
 
 
-def _nameless(fields: Sequence[bytes], priority: int) -> Envelope:
-    """An entry that somebody changed after it was stored: the worker fails it, by its ids."""
+def _receipt(message: bytes, priority: int, retries: int = 0) -> str:
+    """Where the job stands and what else a removed record would have told; places.lua reads it."""
+    if retries:
+        return f"{text_of(message)} {priority} {retries}"
+    return text_of(message) if priority == DEFAULT_PRIORITY else f"{text_of(message)} {priority}"
+
+
+def _odd_envelope(fields: Sequence[bytes], priority: int) -> Envelope:
+    """Of any entry. One that somebody changed after it was stored has no name: the worker fails it, by its ids."""
+    if (envelope := read_envelope(fields, priority)) is not None:
+        return envelope
     found = mapping(fields)
     return Envelope(
         job_id=text_of(found[b"jobId"]),

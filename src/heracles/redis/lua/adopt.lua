@@ -1,6 +1,6 @@
 -- Takes entries that another program wrote into the queue's books, or does away with them.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] priority of the stream they stand in
 -- ARGV[9] '1': a worker has read them; '0': they are still to be read
 -- ARGV[10…] for each entry: entry id, what to do ('stay' where it is, 'move' with new fields, 'fail', 'drop'),
@@ -18,8 +18,7 @@ local stands_in, was_read = tonumber(ARGV[8]), ARGV[9] == '1'
 
 -- Not to be started again, and trimmed as a finished one.
 local function drop(message)
-  core.push(acknowledged, stands_in, message)
-  core.push(ended, stands_in, message .. ':' .. now)
+  core.push(closed, stands_in, message)
 end
 
 -- Whether the dispatch id stands for another job already.
@@ -51,8 +50,9 @@ local function enter(job, message, is_exclusive)
   if is_exclusive then
     set('overlap', '1')
   end
-  if not core.is_twin(job.id, job.dispatch) then
+  if not jobs.is_twin(job.id, job.dispatch) then
     places.index(job, core.next_change())
+    set('indexed', '1')
   end
   job.status = false
   core.become(job, 'pending', nil, unpack(fields))
@@ -81,7 +81,7 @@ local function move(job, priority, due, is_exclusive, fields)
     redis.pcall('XGROUP', 'CREATE', core.stream_of(priority), group, '0', 'MKSTREAM')
   end
   if due then
-    call('HSET', job.key, 'scheduledFor', core.iso(due))
+    call('HSET', job.key, 'scheduledFor', iso(due))
   end
   if due and due > now then
     places.keep(job, fields)
@@ -95,7 +95,7 @@ end
 
 local function adopt(at, fields)
   local message, deed = ARGV[at], ARGV[at + 1]
-  local place = core.place_of(stands_in, message)
+  local place = jobs.place_of(stands_in, message)
   local is_exclusive, may_wait = ARGV[at + 7] == '1', ARGV[at + 4] == '1'
   if is_exclusive and may_wait and was_read and is_too_early(place) then
     return 'absent'
@@ -105,7 +105,7 @@ local function adopt(at, fields)
     drop(message)
     return 'dropped'
   end
-  local job = core.job_of(ARGV[at + 2], ARGV[at + 3])
+  local job = jobs.of(ARGV[at + 2], ARGV[at + 3])
   if not job.status and may_wait then
     if was_read then
       call('ZADD', K.foreign, now + WAIT_MS, place)

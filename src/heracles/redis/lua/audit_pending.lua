@@ -1,7 +1,7 @@
 -- Looks at entries that were read longer than a lease ago, in pages: each has to be a running job's, or to be started
 -- again first.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] priority
 -- ARGV[9] entry id to begin at
 -- returns the entry id to go on after or '', and how many were put right
@@ -12,19 +12,23 @@ local stream = core.stream_of(priority)
 
 local function give_back(message)
   wakes = true
-  return call('ZADD', K.returned, 0, core.place_of(priority, message))
+  return call('ZADD', K.returned, 0, jobs.place_of(priority, message))
 end
 
 -- Whether something had to be put right.
 local function check(message, fields)
   local id, dispatch = places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId')
   local is_named = id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true)
-  local job = is_named and core.job_of(id, dispatch)
+  local job = is_named and jobs.of(id, dispatch)
   local is_adopted = job and (job.has.adopted or not places.field_of(fields, 'type'))
   if not job or not is_adopted or not job.status and not places.is_ours(id, dispatch) then
-    return call('ZADD', K.foreign, 'NX', now, core.place_of(priority, message)) == 1
+    return call('ZADD', K.foreign, 'NX', now, jobs.place_of(priority, message)) == 1
   elseif not job.status then
-    places.revive(job, message, priority, fields)
+    if places.has_left(job) then
+      places.discard(priority, message)
+      return true
+    end
+    places.revive(job, 'pending', nil, message, priority, fields)
     if give_back(message) == 1 then
       -- It was counted as running when its record was removed.
       job.status = 'running'
@@ -36,7 +40,7 @@ local function check(message, fields)
     return true
   elseif job.status == 'running' then
     return call('ZADD', K.leases, 'NX', now, job.ref) == 1
-  elseif core.startable(job.status) then
+  elseif jobs.is_startable(job.status) then
     return give_back(message) == 1
   elseif not call('ZSCORE', K.leases, job.ref) then
     places.close_entry(job)

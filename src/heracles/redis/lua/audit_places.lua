@@ -1,6 +1,6 @@
 -- Looks at members of a sorted set of jobs that have not started: each has to be such a job.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] kind of the set: scheduled, delayed, waiting
 -- ARGV[9…] refs
 -- returns how many were put right
@@ -10,15 +10,16 @@ local LONGEST_LINE = 1000
 local kind = ARGV[8]
 
 local function check(ref)
-  local job = core.read_job(ref)
+  local job = jobs.read(ref)
   if not job.status then
     local fields = places.kept(job)
     if not fields then
       return call('ZREM', K[kind], ref) == 1
     end
-    places.revive(job, false, tonumber(places.option_of(fields, '"priority":(%d+)')) or 10, fields)
+    local priority = tonumber(places.option_of(fields, '"priority":(%d+)')) or 10
+    places.revive(job, 'pending', nil, false, priority, fields)
     return true
-  elseif not core.startable(job.status) or job.message then
+  elseif not jobs.is_startable(job.status) or job.message then
     call('ZREM', K[kind], ref)
     return true
   elseif kind == 'waiting' then
@@ -29,7 +30,7 @@ local function check(ref)
       call('ZREM', K.waiting, ref)
       places.line_up(job)
       return true
-    elseif not core.unfinished(core.read_job(head).status) and not call('ZSCORE', K.leases, head) then
+    elseif not jobs.is_unfinished(jobs.read(head).status) and not call('ZSCORE', K.leases, head) then
       places.advance(job.id)
       return true
     end

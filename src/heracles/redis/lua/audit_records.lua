@@ -1,6 +1,6 @@
 -- Looks at records: an unfinished job has to stand somewhere, a finished one's has to expire.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8…] refs
 -- returns how many were put right
 
@@ -13,12 +13,12 @@ local function stands(job)
 end
 
 local function check(ref)
-  local job = core.read_job(ref)
+  local job = jobs.read(ref)
   if not job.status or job.has.jobId and not job.has.adopted then
     return false
   elseif job.status == 'running' then
     return call('ZADD', K.leases, 'NX', now, ref) == 1
-  elseif not core.unfinished(job.status) then
+  elseif not jobs.is_unfinished(job.status) then
     return call('TTL', job.key) == -1 and call('EXPIRE', job.key, status_ttl) == 1
   elseif job.message and places.entry_of(job) or stands(job) then
     return false

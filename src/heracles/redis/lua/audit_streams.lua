@@ -1,6 +1,6 @@
 -- Finds streams that the index of priorities has lost, and drops consumers that have long been gone.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] ms without a word after which a consumer without pending entries is dropped
 -- returns priorities that have a stream
 

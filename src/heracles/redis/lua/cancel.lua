@@ -1,6 +1,6 @@
 -- Cancels jobs: those that wait never start; of those that run the workers are told.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] 'ids': job ids and dispatch ids; 'refs': dispatches by ref; 'foreign': dispatches by ref, to be remembered
 --   where their entry is not known yet
 -- ARGV[9] '1': only what has not started
@@ -32,7 +32,7 @@ end
 local function cancel(job)
   if job.status == 'cancelled' then
     return by ~= 'refs'
-  elseif not core.unfinished(job.status) or only_unstarted and job.status == 'running'
+  elseif not jobs.is_unfinished(job.status) or only_unstarted and job.status == 'running'
     or until_iso ~= '' and (job.has.createdAt or '') > until_iso then
     return false
   end
@@ -63,7 +63,7 @@ local function cancel(job)
 end
 
 local function cancel_ref(ref)
-  local job = core.read_job(ref)
+  local job = jobs.read(ref)
   if by == 'foreign' and (not job.status or job.has.jobId and not job.has.adopted) then
     call('SET', K.cancelled .. ':' .. job.dispatch, '1', 'EX', status_ttl)
     return true

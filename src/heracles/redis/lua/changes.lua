@@ -1,6 +1,6 @@
 -- The status changes after a cursor.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] epoch of the cursor, '' for the cursor of now
 -- ARGV[9] number of the last change that was seen
 -- ARGV[10] the most stream entries to return

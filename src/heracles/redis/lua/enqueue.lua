@@ -1,40 +1,39 @@
 -- Stores dispatches, each once.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] '1': write also where nothing is new, so that WAIT on this connection speaks of what was stored before
--- ARGV[9…] for each dispatch: job id, dispatch id, '1' if a running job dispatches it, priority, due in epoch ms
---   or '', delay in ms or '', '1' if NO_OVERLAP, and of its entry: job, args, kwargs or '', options or ''
--- returns '1' if the queue is new, and for each dispatch: 'stored', 'draining', or ':' and the job id under which the
---   dispatch id is known
+-- ARGV[9…] for each dispatch: job id, dispatch id, '1' if a running job dispatches it, priority, when: '' for now, or
+--   due in epoch ms or '', a comma, and delay in ms or ''; '1' if NO_OVERLAP, and of its entry: job, args, kwargs or
+--   '', options or ''
+-- returns '1' if the queue is new, for each dispatch a letter (stored, draining, known), and for each known one the job
+--   id under which the dispatch id is known
 
-local STRIDE = 11
+local STRIDE = 10
+
+-- One command finds that most dispatch ids are new.
+local function may_be_known(id, dispatch, is_twin)
+  local key, by_dispatch = K.status .. ':' .. id .. ':' .. dispatch, K.dispatch .. ':' .. dispatch
+  if is_twin then
+    return call('EXISTS', key, by_dispatch) > 0
+  end
+  return call('EXISTS', key, by_dispatch, K.status .. ':job_' .. sub(dispatch, 10) .. ':' .. dispatch) > 0
+end
 
 -- The job id under which the dispatch id is known.
 local function known(id, dispatch)
-  local key, by_dispatch = K.status .. ':' .. id .. ':' .. dispatch, K.dispatch .. ':' .. dispatch
-  local twin, twin_key = id, key
-  if not core.is_twin(id, dispatch) then
-    twin = 'job_' .. sub(dispatch, 10)
-    twin_key = K.status .. ':' .. twin .. ':' .. dispatch
-  end
-  if call('EXISTS', key, by_dispatch) == 0 and (twin == id or call('EXISTS', twin_key) == 0) then
-    return nil
-  end
-  local first = call('GET', by_dispatch)
-  if call('EXISTS', key) == 1 then
-    return id
-  elseif call('EXISTS', twin_key) == 1 then
-    return twin
-  elseif first and call('EXISTS', K.status .. ':' .. first .. ':' .. dispatch) == 1 then
-    return first
+  for _, candidate in ipairs({ id, 'job_' .. sub(dispatch, 10), call('GET', K.dispatch .. ':' .. dispatch) or nil }) do
+    if call('EXISTS', K.status .. ':' .. candidate .. ':' .. dispatch) == 1 then
+      return candidate
+    end
   end
 end
 
-local function entry(at, due)
-  local fields = { 'job', ARGV[at + 7], 'args', ARGV[at + 8], 'jobId', ARGV[at], 'dispatchId', ARGV[at + 1] }
-  local kwargs, options = ARGV[at + 9], ARGV[at + 10]
-  if due then
-    local scheduled = '{"scheduledFor":"' .. core.iso(due) .. '"'
+-- The fields of its entry, and its options with the time where it has one.
+local function entry(at, scheduled)
+  local fields = { 'job', ARGV[at + 6], 'args', ARGV[at + 7], 'jobId', ARGV[at], 'dispatchId', ARGV[at + 1] }
+  local kwargs, options = ARGV[at + 8], ARGV[at + 9]
+  if scheduled then
+    scheduled = '{"scheduledFor":"' .. scheduled .. '"'
     options = options == '' and scheduled .. '}' or scheduled .. ',' .. sub(options, 2)
   end
   if kwargs ~= '' then
@@ -45,13 +44,6 @@ local function entry(at, due)
     fields[#fields + 1] = options
   end
   return fields
-end
-
-local function due_at(at)
-  if ARGV[at + 5] ~= '' then
-    return now + tonumber(ARGV[at + 5])
-  end
-  return tonumber(ARGV[at + 4])
 end
 
 local streams = {}
@@ -65,11 +57,46 @@ local function open_stream(priority)
   end
 end
 
-local function store(at)
-  local job = core.job_named(ARGV[at], ARGV[at + 1])
-  job.priority, job.has = tonumber(ARGV[at + 3]), {}
+-- A dispatch that is ready at once and waits for nobody.
+local function store_ready(at, is_twin)
+  local id, dispatch, priority, message = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3]), nil
+  open_stream(priority)
+  if ARGV[at + 8] == '' and ARGV[at + 9] == '' then
+    message = call('XADD', core.stream_of(priority), '*', 'job', ARGV[at + 6], 'args', ARGV[at + 7], 'jobId', id,
+      'dispatchId', dispatch)
+  else
+    message = call('XADD', core.stream_of(priority), '*', unpack(entry(at)))
+  end
+  local further = {}
+  if priority ~= 10 then
+    further[1], further[2] = 'priority', priority
+  end
+  if not is_twin then
+    law().places.index({ id = id, dispatch = dispatch }, core.next_change())
+    further[#further + 1] = 'indexed'
+    further[#further + 1] = '1'
+  end
+  core.change(K.status .. ':' .. id .. ':' .. dispatch, dispatch .. ':' .. id, false, 'pending', nil, 'createdAt', now_iso,
+    'messageId', message, unpack(further))
+  wakes = true
+end
+
+local function due_at(at)
+  local due, delay = match(ARGV[at + 4], '^(.-),(.*)$')
+  if delay and delay ~= '' then
+    return now + tonumber(delay)
+  end
+  return tonumber(due)
+end
+
+-- A dispatch that has to wait, for its time or for its turn.
+local function store_waiting(at, is_twin)
+  local jobs, places = law().jobs, law().places
+  local job = jobs.named(ARGV[at], ARGV[at + 1])
+  job.priority, job.has, job.status = tonumber(ARGV[at + 3]), {}, false
   local due = due_at(at)
-  local fields = entry(at, due)
+  local scheduled = due and iso(due)
+  local fields = entry(at, scheduled)
   local record = { 'createdAt', now_iso }
   local function set(field, value)
     record[#record + 1] = field
@@ -79,12 +106,12 @@ local function store(at)
     set('priority', job.priority)
   end
   if due then
-    set('scheduledFor', core.iso(due))
+    set('scheduledFor', scheduled)
     -- Those that are due at the same time start in this order.
     set('order', core.next_change())
   end
   open_stream(job.priority)
-  local is_later, is_exclusive = due and due > now, ARGV[at + 6] == '1'
+  local is_later, is_exclusive = due and due > now, ARGV[at + 5] == '1'
   if is_exclusive then
     set('overlap', '1')
   end
@@ -95,8 +122,9 @@ local function store(at)
   elseif is_later then
     places.keep(job, fields)
   end
-  if not core.is_twin(job.id, job.dispatch) then
+  if not is_twin then
     places.index(job, core.next_change())
+    set('indexed', '1')
   end
   core.become(job, 'pending', nil, unpack(record))
   if is_later then
@@ -107,26 +135,31 @@ local function store(at)
 end
 
 return core.conclude(function()
-  local answers = { call('HEXISTS', K.meta, 'seq') == 0 and '1' or '' }
+  local is_new = call('HEXISTS', K.meta, 'seq') == 0
   local is_draining = call('HGET', K.meta, 'draining') == '1'
   if ARGV[8] == '1' then
     call('HSET', K.meta, 'touched', now)
   end
-  if places.next_due() <= now then
+  if core.next_due() <= now then
     -- What became due before is ready before. Moving it must not open the door of a full memory to new jobs.
     call('HSET', K.meta, 'touched', now)
-    places.promote(100)
+    law().places.promote(100)
   end
+  local letters, firsts = {}, {}
   for at = 9, #ARGV, STRIDE do
-    local first = known(ARGV[at], ARGV[at + 1])
+    local id, dispatch = ARGV[at], ARGV[at + 1]
+    local is_twin = dispatch == 'dispatch_' .. sub(id, 5) and sub(id, 1, 4) == 'job_'
+    local first = may_be_known(id, dispatch, is_twin) and known(id, dispatch)
     if first then
-      answers[#answers + 1] = ':' .. first
+      firsts[#firsts + 1] = first
+      letters[#letters + 1] = 'k'
     elseif is_draining and ARGV[at + 2] ~= '1' then
-      answers[#answers + 1] = 'draining'
+      letters[#letters + 1] = 'd'
     else
-      store(at)
-      answers[#answers + 1] = 'stored'
+      local store = ARGV[at + 4] == '' and ARGV[at + 5] == '' and store_ready or store_waiting
+      store(at, is_twin)
+      letters[#letters + 1] = 's'
     end
   end
-  return answers
+  return { is_new and '1' or '', table.concat(letters), firsts }
 end)

@@ -1,46 +1,132 @@
 -- Applies a worker's reports, makes ready what is due, reclaims what has outlived its lease, and starts jobs.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] worker id
 -- ARGV[9] consumer
 -- ARGV[10] session: the incarnation of the worker
 -- ARGV[11] slots: the most jobs to start; -1 to make ready and reclaim only
 -- ARGV[12] '1': one job may be started that may have taken workers down
 -- ARGV[13] '1': a job that fails by the store's decision pauses the queue
--- ARGV[14…] for each report: job id, dispatch id, token, kind, name, result, error, traceback, delay in ms,
---   overlap delay in ms, ttl in s, '1' if still running, '1' if the queue is to be paused; '' where there is none
+-- ARGV[14…] for each report: kind, job id, dispatch id, token, receipt, name, ttl in s, overlap delay in ms; of a
+--   completed job then its result, of any other error, traceback, delay in ms, '1' if still running, '1' if the queue
+--   is to be paused; '' where there is none
 -- returns paused, ms until something is due or -1, verdicts (a letter each: applied, lost, cancelled), now in epoch ms,
---   started: priority, entry id, fields, token, retries, deliveries, createdAt, error or '', unknownSince or '',
---   foreign entries: priority, entry id, fields; how many jobs were reclaimed; what was
---   wrong with single jobs
+--   started ones, eight values each: entry id, priority, createdAt, and of a plain job four fields of its entry (job,
+--   args, jobId, dispatchId) and '' or its further fields, of another one all fields, token, retries, deliveries, and
+--   error or '' with unknownSince or ''; foreign entries: priority, entry id, fields; how many jobs were reclaimed; what
+--   was wrong with single jobs; 1 if a group of consumers had to be made anew
 
-local STRIDE = 13
-local FIRST_REPORT = 14
+local FIRST_REPORT, COMPLETED_STRIDE, STRIDE = 14, 9, 13
 local MOST_PROMOTED, MOST_RECLAIMED = 100, 50
+-- Whether anything waits for its time; whether anything was given back, or is another program's.
+local has_later, has_odd = false, false
+-- After a group was lost, finished entries are read again: a bound for one call.
+local MOST_LOOKED_AT = 500
+-- Entries in one read, and bytes of arguments in one call.
+local MOST_READ, MOST_BYTES = 50, 8000000
+
+-- One command finds that most queues have nothing there.
+local function look()
+  local count = call('EXISTS', K.scheduled, K.delayed, K.returned, K.foreign)
+  has_odd = count > 0 and call('EXISTS', K.returned, K.foreign) > 0
+  has_later = count > 0
+end
+
+-- What the law has done may have put something there.
+local function may_have_later()
+  return has_later or made_law ~= nil
+end
+
+local function may_have_odd()
+  return has_odd or made_law ~= nil
+end
+
+local function promote()
+  return may_have_later() and core.next_due() <= now and law().places.promote(MOST_PROMOTED)
+end
+
+local function apply_reports()
+  local verdicts, at = {}, FIRST_REPORT
+  while at <= #ARGV do
+    if ARGV[at] == 'completed' then
+      verdicts[#verdicts + 1] = complete_plain(at) and 'a' or law().reports.apply(at)
+      at = at + COMPLETED_STRIDE
+    else
+      verdicts[#verdicts + 1] = law().reports.apply(at)
+      at = at + STRIDE
+    end
+  end
+  return table.concat(verdicts)
+end
+
+local function read(priority, count)
+  local answer = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS',
+    core.stream_of(priority), '>')
+  if answer and answer.err then
+    return law().starting.read_again(priority, count, answer)
+  end
+  return answer and answer[1][2] or {}
+end
+
+-- Whether there may be more than was looked at.
+local function start_jobs()
+  local looked, bytes = 0, 0
+  local has_returned = may_have_odd() and call('EXISTS', K.returned) == 1
+  if may_have_odd() then
+    law().starting.retry_foreign()
+  end
+  for _, priority in ipairs(core.priorities()) do
+    if has_returned then
+      law().starting.start_returned(priority)
+    end
+    local wanted = slots - started_count - #foreign
+    while wanted > 0 do
+      local entries = read(priority, min(wanted, MOST_READ))
+      for _, entry in ipairs(entries) do
+        -- Arguments are the fourth of an entry of ours.
+        bytes = bytes + #(entry[2][4] or '')
+        if not start_plain(priority, entry[1], entry[2]) then
+          law().starting.attempt(priority, entry[1], entry[2])
+        end
+      end
+      looked = looked + #entries
+      if looked > MOST_LOOKED_AT or bytes > MOST_BYTES then
+        return true
+      end
+      wanted = #entries < min(wanted, MOST_READ) and 0 or slots - started_count - #foreign
+    end
+  end
+  return false
+end
 
 return core.conclude(function()
   core.allow_when_full()
+  look()
   -- What became due before these reports is ready before what they make ready.
-  local is_more = places.promote(MOST_PROMOTED)
-  local verdicts = {}
-  for at = FIRST_REPORT, #ARGV, STRIDE do
-    verdicts[#verdicts + 1] = places.attempt(reports.apply, at) or 'l'
-  end
+  local is_more = promote()
+  local verdicts = apply_reports()
   core.settle()
   local reclaimed = 0
   if slots ~= 0 then
     -- A retry without a delay is ready at once.
-    is_more = places.promote(MOST_PROMOTED) or is_more
-    reclaimed = reclaiming.reclaim(MOST_RECLAIMED)
-    is_more = is_more or reclaimed >= MOST_RECLAIMED
+    is_more = promote() or is_more
+    local overdue = call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', '0', MOST_RECLAIMED)
+    reclaimed = #overdue
+    if reclaimed > 0 then
+      law().reclaiming.reclaim(overdue)
+      is_more = is_more or reclaimed >= MOST_RECLAIMED
+    end
   end
   local is_paused = call('HGET', K.meta, 'paused') == '1'
   if slots > 0 and not is_paused then
-    is_more = starting.start_jobs() or is_more
+    is_more = start_jobs() or is_more
   end
-  local due = min(places.next_due(), starting.next_foreign())
-  due = due == math.huge and -1 or max(due - now, 0)
-  local is_full = #started + #foreign >= slots
+  local due = may_have_later() and core.next_due() or huge
+  if may_have_odd() then
+    due = min(due, law().starting.next_foreign())
+  end
+  due = due == huge and -1 or max(due - now, 0)
+  local is_full = started_count + #foreign >= slots
   if is_more or slots > 0 and is_full then
     due = 0
   end
@@ -50,5 +136,6 @@ return core.conclude(function()
     -- Whoever is not full comes back by itself.
     wakes = is_full
   end
-  return { is_paused and 1 or 0, due, table.concat(verdicts), now, started, foreign, reclaimed, faults }
+  return { is_paused and 1 or 0, due, verdicts, now, started, foreign, reclaimed, faults,
+    was_lost and 1 or 0 }
 end)

@@ -1,6 +1,6 @@
 -- Opens or closes a queue's gates.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] paused: '1', '0' or '' for as it is
 -- ARGV[9] draining: likewise; a paused queue does not begin to drain
 -- returns paused, draining

@@ -1,10 +1,9 @@
--- Second in every script: where a job stands, its turn among those of its job id, its end.
+-- Third in every script that changes jobs: where a job stands, its turn among those of its job id, its end.
 
 local places = {}
+local status_ttl = tonumber(ARGV[5])
 -- Ten years.
 local LONGEST_TTL = 316224000
--- What went wrong with single jobs.
-local faults = {}
 
 -- What is wrong with the server, rather than with a job.
 local GENERAL = { 'OOM', 'NOPERM', 'READONLY', 'MISCONF', 'NOREPLICAS', 'non local key',
@@ -93,26 +92,11 @@ function places.leave_stream(job)
   local fields = places.entry_of(job)
   if fields then
     places.discard(job.priority, job.message)
-    call('ZREM', K.returned, core.place_of(job.priority, job.message))
+    call('ZREM', K.returned, jobs.place_of(job.priority, job.message))
   end
   call('HDEL', job.key, 'messageId')
   job.message = false
   return fields
-end
-
--- When the next of those that wait is due, and whether that has to be looked up anew.
-local next_due, is_next_known = math.huge, false
-
--- The time at which the first of them is due.
-function places.next_due()
-  if not is_next_known then
-    next_due, is_next_known = math.huge, true
-    for _, kind in ipairs({ K.scheduled, K.delayed }) do
-      local head = call('ZRANGE', kind, 0, 0, 'WITHSCORES')
-      next_due = min(next_due, tonumber(head[2]) or math.huge)
-    end
-  end
-  return next_due
 end
 
 function places.park(job, due, kind)
@@ -130,15 +114,16 @@ end
 function places.unindex(job, ttl)
   call('EXPIRE', K.dispatch .. ':' .. job.dispatch, ttl)
   local list = K.jobs .. ':' .. job.id
-  if call('ZREVRANGE', list, 0, 0)[1] ~= job.dispatch then
+  local left = call('ZRANGE', list, '0', '1')
+  if #left > 1 and call('ZREVRANGE', list, '0', '0')[1] ~= job.dispatch then
     call('ZREM', list, job.dispatch)
+    left = call('ZRANGE', list, '0', '1')
   end
-  local left = call('ZRANGE', list, 0, 1)
   if #left == 1 then
     local key = K.status .. ':' .. job.id .. ':' .. left[1]
     if left[1] == job.dispatch then
       call('EXPIRE', list, ttl)
-    elseif not core.unfinished(call('HGET', key, 'status')) then
+    elseif not jobs.is_unfinished(call('HGET', key, 'status')) then
       call('EXPIRE', list, max(call('TTL', key), 1))
     end
   end
@@ -147,20 +132,23 @@ end
 function places.index(job, sequence)
   local list = K.jobs .. ':' .. job.id
   call('SET', K.dispatch .. ':' .. job.dispatch, job.id)
-  for _, dispatch in ipairs(call('ZREVRANGE', list, 0, 0)) do
-    if not core.unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. dispatch, 'status')) then
+  local latest = call('ZREVRANGE', list, '0', '0')
+  for _, dispatch in ipairs(latest) do
+    if not jobs.is_unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. dispatch, 'status')) then
       call('ZREM', list, dispatch)
     end
   end
   local twin = sub(job.id, 1, 4) == 'job_' and 'dispatch_' .. sub(job.id, 5)
   local twin_key = twin and K.status .. ':' .. job.id .. ':' .. twin
-  if twin and twin ~= job.dispatch and core.unfinished(call('HGET', twin_key, 'status')) then
+  if twin and twin ~= job.dispatch and jobs.is_unfinished(call('HGET', twin_key, 'status')) then
     -- One of a pair of ids is in no index, until its job id has a further dispatch.
     call('ZADD', list, 'NX', 0, twin)
     call('HSET', twin_key, 'indexed', '1')
   end
   call('ZADD', list, sequence, job.dispatch)
-  call('PERSIST', list)
+  if #latest > 0 then
+    call('PERSIST', list)
+  end
 end
 
 -- A final status: the record gets its time to live. The rest as for become.
@@ -169,21 +157,20 @@ function places.finish(job, to, ttl, why, ...)
   call('EXPIRE', job.key, ttl)
   core.push(finished, to, job.ref)
   longest_ttl = max(longest_ttl, ttl)
-  if job.has.indexed or not core.is_twin(job.id, job.dispatch) then
+  if job.has.indexed or not jobs.is_twin(job.id, job.dispatch) then
     places.unindex(job, ttl)
   end
 end
 
 -- Whether it is one of ours whose record somebody removed, rather than one that somebody else wrote.
 function places.is_ours(id, dispatch)
-  return core.is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
+  return jobs.is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
 end
 
 -- Its entry, where it has one, is done with and stays until it is trimmed.
 function places.close_entry(job)
   if job.message then
-    core.push(acknowledged, job.priority, job.message)
-    core.push(ended, job.priority, job.message .. ':' .. now)
+    core.push(closed, job.priority, job.message)
   end
 end
 
@@ -226,9 +213,9 @@ end
 
 -- Its job id's turn is this one's: it is ready, unless the delay after the last run or a lock stands against it.
 function places.take_turn(job, fields)
-  local cool = tonumber(call('GET', K.cool .. ':' .. job.id)) or 0
   local lock = K.lock .. ':' .. job.id
-  local holder = call('GET', lock)
+  local cool, holder = unpack(call('MGET', K.cool .. ':' .. job.id, lock))
+  cool = tonumber(cool) or 0
   local due
   if cool > now then
     due = cool
@@ -260,19 +247,48 @@ function places.line_up(job, fields)
   places.take_turn(job, fields)
 end
 
--- A record that somebody removed, made anew from what else is known of a job of ours. Its count stands.
-function places.revive(job, message, priority, fields)
-  local has = { status = 'pending', createdAt = now_iso, messageId = message or nil }
+-- A record that somebody removed, made anew from what else is known of a job of ours. Its count stands. token: where it is
+-- not known, one above all that it can have had.
+function places.revive(job, status, token, message, priority, fields)
+  local has = { status = status, token = token or format('%.0f', now), createdAt = now_iso, messageId = message or nil }
   if priority ~= 10 then
     has.priority = priority
   end
   if places.is_exclusive(fields) then
     has.overlap = '1'
   end
+  if not jobs.is_twin(job.id, job.dispatch) then
+    has.indexed = '1'
+  end
   for field, value in pairs(has) do
     call('HSET', job.key, field, value)
   end
-  job.status, job.message, job.priority, job.has = 'pending', message, priority, has
+  job.status, job.token, job.message, job.priority, job.has = status, tonumber(has.token), message, priority, has
+end
+
+-- The same for a job whose worker names it by token and receipt: it is the one that runs it when its lease runs and its
+-- entry is pending with that consumer. Whether it is.
+function places.revive_running(job, token, receipt, worker, consumer, session)
+  local message, priority, retries = match(receipt, '^(%S+) ?(%d*) ?(%d*)$')
+  if not message or not call('ZSCORE', K.leases, job.ref) or places.has_left(job) then
+    return false
+  end
+  job.message, job.priority = message, tonumber(priority) or 10
+  local pending = redis.pcall('XPENDING', core.stream_of(job.priority), group, message, message, '1', consumer)
+  local fields = pending[1] and places.entry_of(job)
+  if not fields or places.field_of(fields, 'jobId') ~= job.id then
+    job.message = false
+    return false
+  end
+  places.revive(job, 'running', token, message, job.priority, fields)
+  job.retries, job.deliveries = tonumber(retries) or 0, 1
+  call('HSET', job.key, 'retries', job.retries, 'worker', worker, 'session', session)
+  return true
+end
+
+-- Of a job without a record: whether it had been cancelled, or was to wait, when that was removed.
+function places.has_left(job)
+  return call('EXISTS', places.payload_of(job)) == 1
 end
 
 -- The next in line gets its turn. Cancelled ones have stayed in the line and are dropped here.
@@ -283,11 +299,11 @@ function places.advance(id)
     if not ref then
       return
     end
-    local job = core.read_job(ref)
-    if core.startable(job.status) and not job.message then
+    local job = jobs.read(ref)
+    if jobs.is_startable(job.status) and not job.message then
       call('ZREM', K.waiting, ref)
       return places.take_turn(job)
-    elseif core.unfinished(job.status) then
+    elseif jobs.is_unfinished(job.status) then
       return
     end
     call('ZREM', K.waiting, ref)
@@ -296,7 +312,7 @@ function places.advance(id)
   local ref = call('LINDEX', line, 0)
   if ref then
     -- Go on from here at the next look.
-    places.park(core.job_named(core.parts_of(ref)), now)
+    places.park(jobs.named(jobs.parts_of(ref)), now)
   end
 end
 
@@ -306,9 +322,12 @@ function places.leave_line(job, cool)
   if cool > 0 then
     call('SET', K.cool .. ':' .. job.id, now + cool, 'PX', cool)
   end
-  if call('LINDEX', line, 0) == job.ref then
+  local first = call('LRANGE', line, '0', '1')
+  if first[1] == job.ref then
     call('LPOP', line)
-    places.advance(job.id)
+    if first[2] then
+      places.advance(job.id)
+    end
   else
     call('LREM', line, 1, job.ref)
   end
@@ -322,20 +341,20 @@ function places.unlock(job)
 end
 
 function places.end_wait(job)
-  if core.startable(job.status) and not job.message then
+  if jobs.is_startable(job.status) and not job.message then
     if job.has.overlap then
       places.line_up(job)
     else
       places.make_ready(job)
     end
-  elseif not core.unfinished(job.status) and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
+  elseif not jobs.is_unfinished(job.status) and call('LINDEX', K.overlap .. ':' .. job.id, 0) == job.ref then
     places.advance(job.id)
   end
 end
 
 -- What is due becomes ready, in order. Whether there is more than was looked at.
 function places.promote(limit)
-  if places.next_due() > now then
+  if core.next_due() > now then
     return false
   end
   is_next_known = false
@@ -344,7 +363,7 @@ function places.promote(limit)
     local found = call('ZRANGEBYSCORE', kind, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
     local refs = {}
     for at = 1, #found, 2 do
-      local job = places.attempt(core.read_job, found[at])
+      local job = places.attempt(jobs.read, found[at])
       if job then
         job.at, job.order = tonumber(found[at + 1]), tonumber(job.has.order) or 0
         due[#due + 1] = job
@@ -367,6 +386,18 @@ function places.promote(limit)
   return #due >= limit
 end
 
+-- Of a plain job that has completed: it leaves its lock and its line, where it has been NO_OVERLAP, and the index, where
+-- it has been in one. ttl: of its record.
+function places.part(job, is_exclusive, ttl, cool)
+  if ttl then
+    places.unindex(job, ttl)
+  end
+  if is_exclusive then
+    places.unlock(job)
+    places.leave_line(job, cool)
+  end
+end
+
 -- The code of a run has ended, or nobody knows better: lease, lock and place are free. Harmless when repeated.
 function places.release(job, cool)
   if call('ZREM', K.leases, job.ref) == 0 then
@@ -378,7 +409,7 @@ function places.release(job, cool)
   end
   if job.status == 'scheduled_for_retry' then
     places.park(job, max(tonumber(job.has.due) or now, now))
-  elseif not core.unfinished(job.status) then
+  elseif not jobs.is_unfinished(job.status) then
     places.close_entry(job)
   end
 end

@@ -1,10 +1,13 @@
--- Fourth in exchange.lua: jobs that have outlived their lease.
+-- In the law of exchange.lua: jobs that have outlived their lease.
 
 local reclaiming = {}
+local most_deliveries = tonumber(ARGV[7])
 -- From this many starts without a report on, a job is suspected of taking its workers down.
 local SUSPECT = 3
 -- The longest pause before a suspect is started again.
 local LONGEST_PAUSE_MS = 60000
+-- How many entries are looked at for jobs that have lost their record.
+local MOST_SOUGHT = 200
 
 function reclaiming.reclaim_running(job)
   local token = job.token + 1
@@ -24,7 +27,7 @@ function reclaiming.reclaim_running(job)
     call('HSET', job.key, 'token', token)
     return places.fail(job, GONE)
   end
-  core.become(job, 'pending', nil, 'token', token, 'lost', job.token)
+  core.become(job, 'pending', nil, 'token', token, 'deliveries', job.deliveries, 'lost', job.token)
   if job.deliveries + 1 >= SUSPECT then
     places.keep(job, entry)
     places.park(job, now + min(1000 * 2 ^ (job.deliveries + 1 - SUSPECT), LONGEST_PAUSE_MS))
@@ -33,9 +36,49 @@ function reclaiming.reclaim_running(job)
   end
 end
 
+local pending
+-- Entries by ref that were read longer than a lease ago, as many as one call can look at.
+function reclaiming.pending()
+  if pending then
+    return pending
+  end
+  pending = {}
+  local left = MOST_SOUGHT
+  for _, priority in ipairs(core.priorities()) do
+    local stream = core.stream_of(priority)
+    local found = left > 0 and redis.pcall('XPENDING', stream, group, 'IDLE', lease, '-', '+', left) or {}
+    for _, item in ipairs(found) do
+      left = left - 1
+      local entry = call('XRANGE', stream, item[1], item[1])[1]
+      local fields = entry and entry[2]
+      local id, dispatch = fields and places.field_of(fields, 'jobId'), fields and places.field_of(fields, 'dispatchId')
+      if id and dispatch then
+        pending[dispatch .. ':' .. id] = { priority, item[1], fields }
+      end
+    end
+  end
+  return pending
+end
+
+-- Somebody has removed its record: whether it is known all the same that it ran.
+function reclaiming.revive(job)
+  local found = reclaiming.pending()[job.ref]
+  if not found then
+    return false
+  end
+  local priority, message, fields = unpack(found)
+  if places.has_left(job) then
+    places.discard(priority, message)
+    return false
+  end
+  places.revive(job, 'running', nil, message, priority, fields)
+  job.deliveries = 1
+  return true
+end
+
 function reclaiming.reclaim_one(ref)
-  local job = core.read_job(ref)
-  if job.status == 'running' then
+  local job = jobs.read(ref)
+  if job.status == 'running' or not job.status and reclaiming.revive(job) then
     reclaiming.reclaim_running(job)
   elseif job.status then
     places.release(job, tonumber(job.has.overlapDelay) or 0)
@@ -45,13 +88,11 @@ function reclaiming.reclaim_one(ref)
   end
 end
 
--- How many leases had ended.
-function reclaiming.reclaim(limit)
-  local refs = call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, limit)
+-- refs: those whose leases have ended.
+function reclaiming.reclaim(refs)
   for _, ref in ipairs(refs) do
     places.attempt(reclaiming.reclaim_one, ref)
     -- Whatever became of it: its lease is over.
     call('ZREM', K.leases, ref)
   end
-  return #refs
 end

@@ -1,6 +1,6 @@
 -- All that is known of dispatches.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] 'id': a dispatch id, or a job id for its latest dispatch; 'refs': dispatches by ref
 -- ARGV[9…] ids or refs
 -- returns for each '' or: job id, dispatch id, fields of the status hash, fields of the entry or '', long text or ''
@@ -31,7 +31,7 @@ local function ref_of(id)
 end
 
 local function record(ref)
-  local job = ref and core.read_job(ref)
+  local job = ref and jobs.read(ref)
   if not job or not job.status then
     return ''
   end

@@ -1,13 +1,13 @@
 -- What a worker's session was given in a stream beyond what it knows of, in pages.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] consumer
 -- ARGV[9] session
 -- ARGV[10] priority
 -- ARGV[11] entry id to begin at
 -- ARGV[12] the most entries to look at
 -- ARGV[13…] the refs that it knows of
--- returns the entry id to go on after or '', and jobs as exchange.lua returns started ones; startedAt for now
+-- returns the entry id to go on after or '', and jobs as exchange.lua returns those that are not plain; startedAt
 
 local consumer, session, priority = ARGV[8], ARGV[9], tonumber(ARGV[10])
 
@@ -27,13 +27,13 @@ return core.conclude(function()
     local fields = entry and entry[2]
     local id, dispatch = fields and places.field_of(fields, 'jobId'), fields and places.field_of(fields, 'dispatchId')
     if id and dispatch and not find(dispatch, ':', 1, true) and not known[dispatch .. ':' .. id] then
-      local job = core.job_of(id, dispatch)
+      local job = jobs.of(id, dispatch)
       local has = job.has
-      if has.session == session and job.message == item[1] then
+      if (has.session or consumer) == session and job.message == item[1] then
         if job.status == 'running' then
-          found[#found + 1] = { priority, item[1], fields, job.token, job.retries, job.deliveries, has.createdAt or '',
-            has.error or '', has.unknownSince or '', has.startedAt or '' }
-        elseif not core.unfinished(job.status) then
+          found[#found + 1] = { item[1], priority, has.createdAt or '', fields, job.token, job.retries, job.deliveries,
+            { has.error or '', has.unknownSince or '' }, has.startedAt or '' }
+        elseif not jobs.is_unfinished(job.status) then
           -- It has ended before the worker learnt of it, so no code of it runs.
           places.release(job, 0)
         end

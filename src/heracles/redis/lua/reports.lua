@@ -1,4 +1,4 @@
--- Third in exchange.lua: what a worker's report does to a job.
+-- In the law of exchange.lua: what a worker's report does to a job.
 
 local reports = {}
 
@@ -51,16 +51,16 @@ function kinds.completed(job, report)
     result = ''
   end
   if result == '' then
-    places.finish(job, 'completed', report.ttl, nil, 'deliveries', '0', 'name', report.name)
+    places.finish(job, 'completed', report.ttl, nil, 'name', report.name)
   else
-    places.finish(job, 'completed', report.ttl, nil, 'deliveries', '0', 'name', report.name, 'result', result)
+    places.finish(job, 'completed', report.ttl, nil, 'name', report.name, 'result', result)
   end
   places.close_entry(job)
   reports.end_run(job, report)
 end
 
 function kinds.failed(job, report)
-  local fields = { 'deliveries', '0', 'name', report.name, 'error', report.error }
+  local fields = { 'name', report.name, 'error', report.error }
   local entry = places.entry_of(job)
   if entry then
     places.keep(job, entry, report.ttl)
@@ -90,7 +90,7 @@ function kinds.retry(job, report)
   end
   places.keep(job, entry)
   local due = now + report.delay
-  local fields = { 'retries', job.retries + 1, 'deliveries', '0', 'scheduledFor', core.iso(due), 'due', due,
+  local fields = { 'retries', job.retries + 1, 'deliveries', '0', 'scheduledFor', iso(due), 'due', due,
     'name', report.name, 'error', report.error }
   reports.forget(job, 'traceback', 'unknownSince')
   call('DEL', K.result .. job.tail)
@@ -125,7 +125,7 @@ function kinds.unstarted(job)
   unleased[#unleased + 1] = job.ref
   places.unlock(job)
   core.become(job, 'pending', nil, 'deliveries', max(job.deliveries - 1, 0))
-  call('ZADD', K.returned, 0, core.place_of(job.priority, job.message))
+  call('ZADD', K.returned, 0, jobs.place_of(job.priority, job.message))
   wakes = true
 end
 
@@ -153,7 +153,7 @@ local LEAVES = { completed = 'completed', failed = 'failed', retry = 'scheduled_
   unstarted = 'pending', unknown = 'pending' }
 
 function reports.lose(job, token)
-  if job.status and tonumber(job.has.lost) == token and core.unfinished(job.status) then
+  if job.status and tonumber(job.has.lost) == token and jobs.is_unfinished(job.status) then
     -- Its worker lives after all.
     call('HSET', job.key, 'deliveries', max(job.deliveries - 1, 0))
     call('HDEL', job.key, 'lost')
@@ -161,38 +161,9 @@ function reports.lose(job, token)
   return 'l'
 end
 
--- The most frequent report by far, with as little reading as it needs. Whether it was applied: if not, reports.apply
--- finds out why.
-function reports.complete(at)
-  local job = core.job_named(ARGV[at], ARGV[at + 1])
-  local found = call('HMGET', job.key, 'status', 'token', 'retries', 'messageId', 'priority', 'overlap', 'unknownSince',
-    'indexed')
-  if found[1] ~= 'running' or found[2] ~= ARGV[at + 2] then
-    return false
-  end
-  job.status, job.retries, job.message = found[1], tonumber(found[3]) or 0, found[4]
-  job.priority = tonumber(found[5]) or 10
-  job.has = { overlap = found[6], unknownSince = found[7], indexed = found[8] }
-  kinds.completed(job, {
-    name = ARGV[at + 4], result = ARGV[at + 5], overlap_delay = tonumber(ARGV[at + 9]), ttl = tonumber(ARGV[at + 10]),
-  })
-  return true
-end
-
--- at: where the report begins in ARGV, as exchange.lua describes it.
-function reports.apply(at)
-  if ARGV[at + 3] == 'completed' and reports.complete(at) then
-    return 'a'
-  end
-  local job = core.job_of(ARGV[at], ARGV[at + 1])
-  local token, kind = tonumber(ARGV[at + 2]), ARGV[at + 3]
-  local report = {
-    name = ARGV[at + 4], result = ARGV[at + 5], error = ARGV[at + 6], traceback = ARGV[at + 7],
-    delay = tonumber(ARGV[at + 8]), overlap_delay = tonumber(ARGV[at + 9]), ttl = tonumber(ARGV[at + 10]),
-    still_running = ARGV[at + 11] == '1', pause = ARGV[at + 12] == '1',
-  }
-  if not job.status or job.token ~= token then
-    return reports.lose(job, token)
+local function judge(kind, job, report)
+  if not job.status or job.token ~= report.token then
+    return reports.lose(job, report.token)
   elseif job.status == 'cancelled' then
     if not report.still_running then
       kinds.released(job, report)
@@ -209,4 +180,26 @@ function reports.apply(at)
     return 'a'
   end
   return LEAVES[kind] == job.status and 'a' or 'l'
+end
+
+local function apply(at)
+  local kind = ARGV[at]
+  local report = { token = tonumber(ARGV[at + 3]), name = ARGV[at + 5], ttl = tonumber(ARGV[at + 6]),
+    overlap_delay = tonumber(ARGV[at + 7]) }
+  if kind == 'completed' then
+    report.result = ARGV[at + 8]
+  else
+    report.error, report.traceback, report.delay = ARGV[at + 8], ARGV[at + 9], tonumber(ARGV[at + 10])
+    report.still_running, report.pause = ARGV[at + 11] == '1', ARGV[at + 12] == '1'
+  end
+  local job = jobs.of(ARGV[at + 1], ARGV[at + 2])
+  if not job.status and kind ~= 'released' then
+    places.revive_running(job, ARGV[at + 3], ARGV[at + 4], worker, consumer, session)
+  end
+  return judge(kind, job, report)
+end
+
+-- The verdict. at: where the report begins in ARGV, as exchange.lua describes it.
+function reports.apply(at)
+  return places.attempt(apply, at) or 'l'
 end

@@ -1,12 +1,12 @@
 -- A worker's session ends: its consumers without pending entries go, and another worker looks for what it left.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] consumer
 -- returns 1
 
 return core.conclude(function()
   core.allow_when_full()
-  local priorities = call('ZRANGE', K.priorities, 0, -1)
+  local priorities = call('ZRANGE', K.priorities, '0', '-1')
   priorities[#priorities + 1] = '10'
   for _, priority in ipairs(priorities) do
     local stream = core.stream_of(tonumber(priority))

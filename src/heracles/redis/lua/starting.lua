@@ -1,18 +1,10 @@
--- Fifth in exchange.lua: reads entries and starts their jobs.
+-- In the law of exchange.lua: starts any job, and sees to entries that are not plain ones.
 
 local starting = {}
 -- How long a suspect is set aside where none may be started.
 local ASIDE_MS = 1000
 -- How long a worker has to adopt an entry of another program that it has read, until another one gets it.
 local ADOPTION_MS = 2000
--- After a group was lost, finished entries are read again: a bound for one call.
-local MOST_LOOKED_AT = 500
--- Entries in one read, and bytes of arguments in one call.
-local MOST_READ, MOST_BYTES = 50, 8000000
-
-local worker, consumer, session, slots = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
-local may_suspect = ARGV[12] == '1'
-local started, foreign = {}, {}
 
 -- The group is gone, or it is the first read. Finished entries are known by their record; where it is gone too, they
 -- are removed now, lest they run again.
@@ -29,39 +21,41 @@ function starting.regroup(priority)
       call('XDEL', stream, message)
     end
   end
+  -- There had been one: what stood in the stream may be gone.
+  was_lost = was_lost or call('ZSCORE', K.priorities, priority) ~= false
   -- They are read again in their order, those that were given back among them.
   call('ZREMRANGEBYLEX', K.returned, places.range_of(priority))
   call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
 end
 
--- The answer of a command on a stream's group, which is made anew where it is gone: then there is none.
+-- After a refusal: the group is made anew where it is gone.
+function starting.mend_group(priority, refused)
+  if sub(refused.err, 1, 7) ~= 'NOGROUP' then
+    error(refused.err .. ' (' .. core.stream_of(priority) .. ')', 0)
+  end
+  starting.regroup(priority)
+end
+
+-- The answer of a command on a stream's group; where that is gone it is made anew, and there is no answer.
 function starting.of_group(priority, ...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
-    if sub(answer.err, 1, 7) ~= 'NOGROUP' then
-      error(answer.err .. ' (' .. core.stream_of(priority) .. ')', 0)
-    end
-    starting.regroup(priority)
+    starting.mend_group(priority, answer)
     return nil
   end
   return answer
 end
 
-function starting.read(priority, count)
-  for _ = 1, 2 do
-    local answer = starting.of_group(priority, 'XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS',
-      core.stream_of(priority), '>')
-    if answer then
-      return answer[1][2]
-    elseif answer == false then
-      break
-    end
-  end
-  return {}
+-- What a read brings after the first was refused.
+function starting.read_again(priority, count, refused)
+  starting.mend_group(priority, refused)
+  local answer = starting.of_group(priority, 'XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS',
+    core.stream_of(priority), '>')
+  return answer and answer[1][2] or {}
 end
 
 function starting.report_foreign(priority, message, fields)
-  call('ZADD', K.foreign, now + ADOPTION_MS, core.place_of(priority, message))
+  call('ZADD', K.foreign, now + ADOPTION_MS, jobs.place_of(priority, message))
   foreign[#foreign + 1] = { priority, message, fields }
 end
 
@@ -75,13 +69,11 @@ function starting.start(job, priority, message, fields)
   job.token, job.deliveries = job.token + 1, job.deliveries + 1
   core.become(job, 'running', nil, 'token', job.token, 'deliveries', job.deliveries, 'retries', job.retries,
     'startedAt', now_iso, 'worker', worker, 'session', session)
-  leased[#leased + 1] = now + lease
-  leased[#leased + 1] = job.ref
   if job.has.overlap then
     call('SET', K.lock .. ':' .. job.id, job.dispatch, 'PX', lease)
   end
-  started[#started + 1] = { priority, message, fields, job.token, job.retries, job.deliveries, job.has.createdAt or '',
-    job.has.error or '', job.has.unknownSince or '' }
+  add_started(job.ref, message, priority, job.has.createdAt or '', fields, job.token, job.retries, job.deliveries,
+    { job.has.error or '', job.has.unknownSince or '' })
 end
 
 function starting.start_or_wait(job, priority, message, fields)
@@ -104,33 +96,23 @@ function starting.start_or_wait(job, priority, message, fields)
   end
 end
 
--- job id, dispatch id, and whether it is in the full form of another program.
-local function ids_of(fields)
-  if fields[5] == 'jobId' and fields[7] == 'dispatchId' and fields[1] == 'job' and #fields <= 12
-    and fields[9] ~= 'type' and fields[11] ~= 'type' then
-    -- As enqueue.lua writes them; kwargs and options may follow.
-    return fields[6], fields[8], false
-  end
-  return places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId'), places.field_of(fields, 'type')
-end
-
 function starting.consider(priority, message, fields)
-  local id, dispatch, is_full_form = ids_of(fields)
+  local id, dispatch = places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId')
   if not id or not dispatch or id == '' or dispatch == '' or find(dispatch, ':', 1, true) then
     return starting.report_foreign(priority, message, fields)
   end
-  local job = core.job_of(id, dispatch)
-  if is_full_form and not job.has.adopted then
+  local job = jobs.of(id, dispatch)
+  if places.field_of(fields, 'type') and not job.has.adopted then
     return starting.report_foreign(priority, message, fields)
   end
   if not job.status then
     if not places.is_ours(id, dispatch) then
       return starting.report_foreign(priority, message, fields)
     end
-    places.revive(job, message, priority, fields)
+    places.revive(job, 'pending', nil, message, priority, fields)
   end
   if job.message ~= message then
-    if job.message or call('EXISTS', places.payload_of(job)) == 1 then
+    if job.message or places.has_left(job) then
       return places.discard(priority, message)
     end
     call('HSET', job.key, 'messageId', message)
@@ -141,7 +123,7 @@ function starting.consider(priority, message, fields)
     if not call('ZSCORE', K.leases, job.ref) then
       call('ZADD', K.leases, now, job.ref)
     end
-  elseif core.startable(job.status) then
+  elseif jobs.is_startable(job.status) then
     starting.start_or_wait(job, priority, message, fields)
   else
     core.push(acknowledged, priority, message)
@@ -150,7 +132,7 @@ end
 
 -- An entry that this or another worker had read becomes this one's.
 function starting.take(place)
-  local priority, message = core.position_of(place)
+  local priority, message = jobs.position_of(place)
   local found = starting.of_group(priority, 'XCLAIM', core.stream_of(priority), group, consumer, 0, message, 'FORCE')
   if found and found[1] and found[1][2] then
     places.attempt(starting.consider, priority, message, found[1][2])
@@ -164,8 +146,8 @@ end
 function starting.start_returned(priority)
   local low, high = places.range_of(priority)
   local is_more = true
-  while is_more and #started + #foreign < slots do
-    local found = call('ZRANGEBYLEX', K.returned, low, high, 'LIMIT', 0, slots - #started - #foreign)
+  while is_more and started_count + #foreign < slots do
+    local found = call('ZRANGEBYLEX', K.returned, low, high, 'LIMIT', 0, slots - started_count - #foreign)
     is_more = #found > 0
     for _, place in ipairs(found) do
       call('ZREM', K.returned, place)
@@ -176,7 +158,7 @@ end
 
 -- When the first entry that its reader has not adopted is another one's.
 function starting.next_foreign()
-  return tonumber(call('ZRANGE', K.foreign, 0, 0, 'WITHSCORES')[2]) or math.huge
+  return tonumber(call('ZRANGE', K.foreign, '0', '0', 'WITHSCORES')[2]) or huge
 end
 
 -- What a worker had read and not adopted.
@@ -187,45 +169,6 @@ function starting.retry_foreign()
   end
 end
 
-function starting.priorities()
-  local found, has_default = call('ZRANGE', K.priorities, 0, -1), false
-  for at, priority in ipairs(found) do
-    found[at] = tonumber(priority)
-    has_default = has_default or found[at] == 10
-  end
-  if not has_default then
-    -- Other programs write there without a word.
-    found[#found + 1] = 10
-    table.sort(found)
-  end
-  return found
-end
-
--- Whether there may be more than was looked at.
-function starting.start_jobs()
-  local looked, bytes = 0, 0
-  if starting.next_foreign() <= now then
-    starting.retry_foreign()
-  end
-  local has_returned = call('EXISTS', K.returned) == 1
-  for _, priority in ipairs(starting.priorities()) do
-    if has_returned then
-      starting.start_returned(priority)
-    end
-    local wanted = slots - #started - #foreign
-    while wanted > 0 do
-      local entries = starting.read(priority, min(wanted, MOST_READ))
-      for _, entry in ipairs(entries) do
-        places.attempt(starting.consider, priority, entry[1], entry[2])
-        -- Arguments are the fourth of an entry of ours.
-        bytes = bytes + #(entry[2][4] or '')
-      end
-      looked = looked + #entries
-      if looked > MOST_LOOKED_AT or bytes > MOST_BYTES then
-        return true
-      end
-      wanted = #entries < min(wanted, MOST_READ) and 0 or slots - #started - #foreign
-    end
-  end
-  return false
+function starting.attempt(priority, message, fields)
+  places.attempt(starting.consider, priority, message, fields)
 end

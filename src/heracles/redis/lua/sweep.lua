@@ -1,6 +1,6 @@
 -- Removes records, and the entries of their jobs.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] 'finished': jobs that ended before the time; 'all': jobs that were dispatched before it
 -- ARGV[9] the time, ISO 8601
 -- ARGV[10] '1': entries stay
@@ -16,7 +16,7 @@ local function is_to_go(job)
   elseif what == 'all' then
     return (job.has.createdAt or '') <= before
   end
-  local has_ended = not core.unfinished(job.status) and not call('ZSCORE', K.leases, job.ref)
+  local has_ended = not jobs.is_unfinished(job.status) and not call('ZSCORE', K.leases, job.ref)
   return has_ended and (job.has.completedAt or '') < before
 end
 
@@ -36,7 +36,7 @@ return core.conclude(function()
   core.allow_when_full()
   local records, entries = 0, 0
   for at = 12, #ARGV do
-    local job = core.read_job(ARGV[at])
+    local job = jobs.read(ARGV[at])
     if is_to_go(job) then
       records = records + 1
       local has_entry = not keeps_entries and job.message

@@ -1,6 +1,6 @@
 -- Removes finished entries of one stream, the oldest first.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] priority
 -- ARGV[9] those that finished before this epoch ms go
 -- ARGV[10] of the others so many stay, -1 for all

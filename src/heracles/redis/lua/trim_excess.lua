@@ -1,6 +1,6 @@
 -- Removes finished entries of a whole queue, the oldest first, until so many are left.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] how many stay
 -- ARGV[9] '1': only count
 -- ARGV[10…] the priorities that the queue has

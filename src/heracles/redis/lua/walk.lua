@@ -1,6 +1,6 @@
 -- The unfinished jobs of one stream, in pages, from the oldest or from the newest entry on.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] priority
 -- ARGV[9] entry id to begin at
 -- ARGV[10] entry id to end at: a lower one than the first walks backwards
@@ -14,19 +14,19 @@ return core.conclude(function()
   local is_forward = ARGV[10] ~= '-'
   local command = is_forward and 'XRANGE' or 'XREVRANGE'
   local entries = call(command, core.stream_of(priority), ARGV[9], ARGV[10], 'COUNT', STEP)
-  local jobs, foreign = {}, {}
+  local found, foreign = {}, {}
   for _, entry in ipairs(entries) do
     local fields = entry[2]
     local id, dispatch = places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId')
     local kind = places.field_of(fields, 'type') or 'job:process'
     if id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true) and kind == 'job:process' then
-      local job = core.job_of(id, dispatch)
+      local job = jobs.of(id, dispatch)
       if not job.status or job.has.jobId and not job.has.adopted then
         foreign[#foreign + 1] = { priority, entry[1], fields }
-      elseif core.unfinished(job.status) and job.message == entry[1] then
-        jobs[#jobs + 1] = { job.has.createdAt or '', job.ref, job.status }
+      elseif jobs.is_unfinished(job.status) and job.message == entry[1] then
+        found[#found + 1] = { job.has.createdAt or '', job.ref, job.status }
       end
     end
   end
-  return { #entries == STEP and entries[STEP][1] or '', jobs, foreign }
+  return { #entries == STEP and entries[STEP][1] or '', found, foreign }
 end)

@@ -1,6 +1,6 @@
 -- Removes what a queue has but one of, and starts its counts anew. Gates and the stream of changes stay.
 --
--- KEYS, ARGV[1..7]: see core.lua
+-- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] '1': only count
 -- returns how many entries the streams had, and the time in epoch ms
 

@@ -1,0 +1,61 @@
+-- Second in every script: a job by its names, as its record tells it.
+
+local jobs = {}
+
+function jobs.is_unfinished(status)
+  return status == 'pending' or status == 'running' or status == 'scheduled_for_retry'
+end
+
+function jobs.is_startable(status)
+  return status == 'pending' or status == 'scheduled_for_retry'
+end
+
+-- A ref names a dispatch in lists and sorted sets: dispatch id, colon, job id. Dispatch ids have no colon.
+function jobs.named(id, dispatch)
+  local tail = ':' .. id .. ':' .. dispatch
+  return { ref = dispatch .. ':' .. id, id = id, dispatch = dispatch, tail = tail, key = K.status .. tail }
+end
+
+-- With what its record has. status is false where there is none.
+function jobs.of(id, dispatch)
+  local job = jobs.named(id, dispatch)
+  local flat, has = call('HGETALL', job.key), {}
+  for at = 1, #flat, 2 do
+    has[flat[at]] = flat[at + 1]
+  end
+  job.has = has
+  job.status = has.status or false
+  job.token = tonumber(has.token) or 0
+  -- A first run does without it.
+  job.deliveries = tonumber(has.deliveries) or job.status == 'running' and 1 or 0
+  job.retries = tonumber(has.retries) or 0
+  job.message = has.messageId or false
+  job.priority = tonumber(has.priority) or 10
+  return job
+end
+
+-- job id, dispatch id
+function jobs.parts_of(ref)
+  local at = find(ref, ':', 1, true)
+  return sub(ref, at + 1), sub(ref, 1, at - 1)
+end
+
+function jobs.read(ref)
+  return jobs.of(jobs.parts_of(ref))
+end
+
+-- Generated ids share what follows their prefix, so that one names the other without an index.
+function jobs.is_twin(id, dispatch)
+  return sub(id, 1, 4) == 'job_' and sub(dispatch, 1, 9) == 'dispatch_' and sub(id, 5) == sub(dispatch, 10)
+end
+
+-- A position in a stream as a member that sorts by priority, then by entry id.
+function jobs.place_of(priority, message)
+  local ms, sequence = match(message, '^(%d+)-(%d+)$')
+  return format('%03d:%015.0f-%012.0f', priority, tonumber(ms), tonumber(sequence))
+end
+
+function jobs.position_of(place)
+  local priority, ms, sequence = match(place, '^(%d+):0*(%d+)%-0*(%d+)$')
+  return tonumber(priority), ms .. '-' .. sequence
+end

@@ -1,0 +1,80 @@
+-- Third in exchange.lua: what it is asked for, and the two steps that nearly all jobs take, in as few commands as they
+-- need: a first start, and the end of a first run that went well. Each does either the whole of its step or nothing: then
+-- the law decides.
+
+-- A longer value would turn the status hash into a table, which costs 700 bytes.
+local LONGEST_IN_HASH = 64
+local worker, consumer, session, slots = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local may_suspect = ARGV[12] == '1'
+-- The jobs that are started, so many values each, and entries that other programs wrote: as exchange.lua returns them.
+local started, foreign = {}, {}
+local STARTED_STRIDE = 8
+local started_count = 0
+local lease_end
+-- Whether a stream's group was gone, and with it perhaps the stream.
+local was_lost = false
+
+local function add_started(ref, ...)
+  -- As text once: Redis turns each number into text at some cost.
+  lease_end = lease_end or format('%.0f', now + lease)
+  local count, at = #leased, started_count * STARTED_STRIDE
+  leased[count + 1], leased[count + 2] = lease_end, ref
+  started[at + 1], started[at + 2], started[at + 3], started[at + 4], started[at + 5], started[at + 6], started[at + 7],
+    started[at + 8] = ...
+  started_count = started_count + 1
+end
+
+-- The first start of a job whose entry is as enqueue.lua writes it.
+local function start_plain(priority, message, fields)
+  local id, dispatch, count = fields[6], fields[8], #fields
+  if fields[1] ~= 'job' or fields[3] ~= 'args' or fields[5] ~= 'jobId' or fields[7] ~= 'dispatchId' or count > 12
+    or count > 8 and (fields[9] == 'type' or fields[11] == 'type') then
+    return false
+  end
+  local key = K.status .. ':' .. id .. ':' .. dispatch
+  local found = redis.pcall('HMGET', key, 'status', 'messageId', 'createdAt', 'token')
+  if found[1] ~= 'pending' or found[2] ~= message or not found[3] or found[4] then
+    return false
+  end
+  -- Options come last, and are written compactly.
+  local lock = count > 8 and find(fields[count], '"no_overlap"', 1, true) and K.lock .. ':' .. id
+  if lock and not call('SET', lock, dispatch, 'NX', 'PX', ARGV[4]) then
+    return false
+  end
+  local ref = dispatch .. ':' .. id
+  if session == consumer then
+    core.change(key, ref, 'pending', 'running', nil, 'token', '1', 'retries', '0', 'startedAt', now_iso,
+      'worker', worker)
+  else
+    core.change(key, ref, 'pending', 'running', nil, 'token', '1', 'retries', '0', 'startedAt', now_iso,
+      'worker', worker, 'session', session)
+  end
+  add_started(ref, message, priority, found[3], fields[2], fields[4], id, dispatch,
+    count > 8 and { fields[9], fields[10], fields[11], fields[12] } or '')
+  return true
+end
+
+-- The report that a job has completed whose first run it was.
+local function complete_plain(at)
+  local id, dispatch, result = ARGV[at + 1], ARGV[at + 2], ARGV[at + 8]
+  local key = K.status .. ':' .. id .. ':' .. dispatch
+  local found = redis.pcall('HMGET', key, 'status', 'token', 'messageId', 'priority', 'overlap', 'indexed')
+  if found[1] ~= 'running' or found[2] ~= '1' or ARGV[at + 3] ~= '1' or not found[3] or #result > LONGEST_IN_HASH then
+    return false
+  end
+  local ref, ttl = dispatch .. ':' .. id, ARGV[at + 6]
+  if result == '' then
+    core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', ARGV[at + 5])
+  else
+    core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', ARGV[at + 5], 'result', result)
+  end
+  call('EXPIRE', key, ttl)
+  longest_ttl = max(longest_ttl, tonumber(ttl))
+  unleased[#unleased + 1] = ref
+  core.push(finished, 'completed', ref)
+  core.push(closed, tonumber(found[4]) or 10, found[3])
+  if found[5] or found[6] then
+    law().places.part({ id = id, dispatch = dispatch, ref = ref }, found[5], found[6] and ttl, tonumber(ARGV[at + 7]))
+  end
+  return true
+end
