@@ -11,7 +11,8 @@ _numbers = itertools.count(1)
 
 def envelope(**given: Any) -> Envelope:
     unique = new_id()
-    return Envelope(**({"job_id": f"job_{unique}", "dispatch_id": f"dispatch_{unique}", "name": "Job"} | given))
+    values: dict[str, Any] = {"job_id": f"job_{unique}", "dispatch_id": f"dispatch_{unique}", "name": "Job"}
+    return Envelope(**(values | given))
 
 
 def session(worker_id: str = "worker") -> Session:

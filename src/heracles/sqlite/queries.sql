@@ -296,7 +296,9 @@ SELECT COALESCE(MAX(id), 0) FROM jobs
 -- name: add_finished_entries
 INSERT INTO streams (queue, priority, finished) VALUES (:queue, :priority, :count)
 ON CONFLICT (queue, priority) DO UPDATE SET finished = finished + excluded.finished
-RETURNING finished
+
+-- name: finished_in_stream
+SELECT finished FROM streams WHERE queue = :queue AND priority = :priority
 
 -- name: finished_entries
 SELECT priority, finished FROM streams WHERE queue = :queue ORDER BY priority

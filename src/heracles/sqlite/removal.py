@@ -8,6 +8,8 @@ from heracles.sqlite.turn import Turn
 
 #: Jobs that one transaction removes for one reason; the caller goes on with the next lot.
 REMOVED_AT_ONCE = 250
+#: So many finished entries more than wanted may stand in a stream for a while: trimming 100 costs little more than 10.
+_BUSY_SLACK = 100
 
 
 def trim(turn: Turn, priority: int, excess: int, until_ms: int | None = None) -> int:
@@ -40,16 +42,19 @@ def trim_streams(turn: Turn, largest: int) -> int:
     return removed
 
 
-def trim_finished(turn: Turn) -> None:
-    """After jobs have ended: keep each priority's finished entries within ``max_stream_size``."""
+def trim_finished(turn: Turn, *, is_busy: bool = False) -> None:
+    """After jobs have ended: keep each priority's finished entries within ``max_stream_size``.
+
+    While a worker is busy, several of its steps are trimmed together; what they leave goes when it has less to do.
+    """
+    slack = _BUSY_SLACK if is_busy else 0
     turn.write_ended()
-    finished, turn.finished = turn.finished, Counter()
-    for priority, count in finished.items():
-        row = turn.row("add_finished_entries", priority=priority, count=count)
-        assert row is not None
-        excess = row[0] - turn.settings.max_stream_size
-        if turn.settings.cleanup_completed_jobs and excess > 0:
-            trim(turn, priority, excess)
+    if turn.settings.cleanup_completed_jobs:
+        for priority, count in tuple(turn.finished.items()):
+            before = turn.row("finished_in_stream", priority=priority) or (0,)
+            excess = before[0] + count - turn.settings.max_stream_size
+            if excess > slack:
+                trim(turn, priority, excess)
     settle_finished(turn)
 
 
@@ -59,7 +64,7 @@ def settle_finished(turn: Turn) -> None:
     finished, turn.finished = turn.finished, Counter()
     for priority, count in finished.items():
         if count:
-            turn.write("add_finished_entries", priority=priority, count=count).fetchall()
+            turn.write("add_finished_entries", priority=priority, count=count)
 
 
 def drop_expired(turn: Turn, id: int, expires_ms: int) -> None:

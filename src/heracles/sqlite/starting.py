@@ -73,6 +73,8 @@ def next_due_ms(turn: Turn, times: Times, *, may_be_ready: bool) -> int | None:
 
 def _split(rows: Sequence[ReadyRow], *, suspects: bool) -> tuple[list[ReadyRow], list[ReadyRow]]:
     """Those that start, and the suspects that do not."""
+    if not any(map(_may_kill, rows)):
+        return list(rows), []
     taken: list[ReadyRow] = []
     aside: list[ReadyRow] = []
     for row in rows:

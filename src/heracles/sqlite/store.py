@@ -9,7 +9,7 @@ import weakref
 from heracles.sqlite.bell import IS_SUPPORTED, SocketBell
 from heracles.sqlite.database import MEMORY, Database
 from heracles.sqlite.wake import Hub, Silence
-from heracles.sqlite.writer import T, TransactionThread, Work
+from heracles.sqlite.writer import Joinable, T, TransactionThread, Work
 
 #: How long a process that ends waits for its connections to be closed.
 _FAREWELL_S = 2.0
@@ -31,7 +31,7 @@ class Store:
         # In memory there is one connection, and reading takes its turn among the writers.
         self._reader = self._writer if path == MEMORY else TransactionThread(path, self._open, "begin_read")
 
-    async def write(self, work: Work[T], weight: int, *, synced: bool) -> T:
+    async def write(self, work: Work[T] | Joinable, weight: int, *, synced: bool) -> T:
         """Run the work in a transaction that may change the store; ``synced``: its commit survives a loss of power."""
         return await self._writer.run(work, weight, synced=synced)
 

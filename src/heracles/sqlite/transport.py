@@ -29,13 +29,12 @@ from heracles.model import (
     Session,
     Stored,
     Swept,
-    Verdict,
     WorkerInfo,
 )
 from heracles.options import Scope, StoreSettings, check_options
 from heracles.sqlite import control, holding, reading
 from heracles.sqlite.database import MEMORY
-from heracles.sqlite.exchanging import Step, exchange, tell_exchange
+from heracles.sqlite.exchanging import ExchangeWork, Step
 from heracles.sqlite.listener import SqliteListener, Waker
 from heracles.sqlite.starting import is_suspect
 from heracles.sqlite.store import STORES, Store
@@ -186,19 +185,9 @@ class SqliteTransport:
             last, suspects = (), suspects and not any(is_suspect(delivery) for delivery in started)
 
     async def _exchange(self, step: Step) -> Exchange:
-        hub = self._store.hub
-
-        def work(connection: sqlite3.Connection) -> tuple[Exchange, Effect | None]:
-            if step.slots > 0:
-                hub.looking(step.queue, step.session.consumer)
-            turn = Turn.on(connection, step.queue, self._clock(), self._settings)
-            if turn is None:
-                return Exchange(verdicts=(Verdict.LOST,) * len(step.reports)), None
-            answer = exchange(turn, step)
-            hints = turn.close()
-            return answer, lambda: tell_exchange(hub, step, answer, hints)
-
-        return await self._store.write(work, len(step.reports) + step.slots, synced=self._syncs_reports)
+        work = ExchangeWork(step, self._store.hub, self._settings, self._clock)
+        answer: Exchange = await self._store.write(work, len(step.reports) + step.slots, synced=self._syncs_reports)
+        return answer
 
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
         """What a lost answer had started."""

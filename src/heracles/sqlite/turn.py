@@ -270,14 +270,13 @@ class Turn:
         )
 
     def _after(self) -> QueueRow:
-        counts: dict[str, Any] = {
-            status.value: count + self._counts[status.value] for status, count in self._before.counts.items()
-        }
-        return self._before._replace(
+        before = self._before
+        counts: dict[str, Any] = {status: getattr(before, status) + gained for status, gained in self._counts.items()}
+        return before._replace(
             paused=int(self.paused),
             draining=int(self.draining),
             last_place=self._place,
-            last_change=self._before.last_change + self._told.count,
+            last_change=before.last_change + self._told.count,
             **counts,
         )
 

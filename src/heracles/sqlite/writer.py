@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from heracles.errors import TransportError, TransportUnavailableError
 from heracles.sqlite.database import Database, FileReplacedError
@@ -34,10 +34,23 @@ Effect = Callable[[], None]
 Work = Callable[[sqlite3.Connection], tuple[T, Effect | None]]
 
 
+class Joinable(Protocol):
+    """Work that costs less together with other work of its kind."""
+
+    @property
+    def kind(self) -> object:
+        """Only work of equal kinds is done together."""
+        ...
+
+    def together(self, connection: sqlite3.Connection, works: Sequence[Any]) -> Sequence[tuple[Any, Effect | None]]:
+        """Do all these works, this one among them; what each of them would return."""
+        ...
+
+
 class Request(NamedTuple):
     """One piece of work and the future that waits for it."""
 
-    work: Work[Any]
+    work: Work[Any] | Joinable
     weight: int
     synced: bool
     loop: asyncio.AbstractEventLoop
@@ -81,7 +94,7 @@ class TransactionThread:
         self.using = threading.Lock()
         self._database: Database | None = None
 
-    async def run(self, work: Work[T], weight: int = 1, *, synced: bool = True) -> T:
+    async def run(self, work: Work[T] | Joinable, weight: int = 1, *, synced: bool = True) -> T:
         """The answer of the work, committed, and if ``synced`` on disk with all that was committed before it.
 
         Raises:
@@ -207,7 +220,7 @@ class TransactionThread:
         try:
             with haste():
                 connection.execute(SQL[self._begin])
-                done = [request.work(connection) for request in group]
+                done = _done(connection, [request.work for request in group])
                 connection.execute(SQL["commit"])
         except BaseException as error:
             self._abandon(database, error)
@@ -249,6 +262,22 @@ class TransactionThread:
             logger.debug("rolling back %s: %s", self._path, failed)
         if isinstance(error, sqlite3.Error) and not is_busy(error) and not database.is_memory:
             self.disconnect()
+
+
+def _done(connection: sqlite3.Connection, works: Sequence[Work[Any] | Joinable]) -> Sequence[tuple[Any, Effect | None]]:
+    """Do all these works; what each of them returned. Those that can be joined are done when the first of them is."""
+    done: dict[int, tuple[Any, Effect | None]] = {}
+    for number, work in enumerate(works):
+        if number in done:
+            continue
+        if callable(work):
+            done[number] = work(connection)
+            continue
+        kind = work.kind
+        alike = [other for other in range(number, len(works)) if not callable(one := works[other]) and one.kind == kind]
+        answers = work.together(connection, [works[other] for other in alike])
+        done.update(zip(alike, answers, strict=True))
+    return [done[number] for number in range(len(works))]
 
 
 def _take_effect(effect: Effect) -> None:
