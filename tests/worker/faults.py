@@ -29,6 +29,9 @@ class FaultyTransport:
         #: How many of the next exchanges with reports get their answers only when ``answers`` is set.
         self.withheld = 0
         self.answers = asyncio.Event()
+        #: Whether heartbeats that name queues have to wait, and how often one has looked whether they may go on.
+        self.holds_beats = False
+        self.held_beats = 0
         self.exchanges = 0
         #: Exchanges without an answer: now, and the most at once.
         self.under_way = self.most_under_way = 0
@@ -99,6 +102,10 @@ class FaultyTransport:
         return found
 
     async def beat(self, session: Session, queues: Sequence[str], status: str, held: Sequence[Held]) -> Beaten:
+        # From another event loop than the test's.
+        while queues and self.holds_beats:
+            self.held_beats += 1
+            await asyncio.sleep(0.01)
         return await self._call(lambda: self._real.beat(session, queues, status, held))
 
     async def retire(self, session: Session, queues: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """What becomes of jobs in a worker, on every store."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -207,3 +208,16 @@ async def test_the_log_has_the_traceback_of_a_failure(site: Site, caplog: pytest
     assert line.exc_text is not None
     assert "Traceback" in line.exc_text
     assert line.dispatch_id == "dispatch-1"  # type: ignore[attr-defined]  # from extra
+
+
+async def test_many_jobs_of_an_unknown_name_are_told_of_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    await site.worker()
+    for dispatch_id in [await site.dispatch("NobodyKnows", number) for number in range(20)]:
+        await eventually(partial(_was_started, site, dispatch_id))
+    told = [record for record in caplog.records if "is not registered in this worker" in record.getMessage()]
+    assert len(told) == 1
+    assert (told[0].levelname, told[0].__dict__["job_name"]) == ("WARNING", "NobodyKnows")
+
+
+async def _was_started(site: Site, dispatch_id: str) -> bool:
+    return (await site.record(dispatch_id)).token > 0

@@ -14,13 +14,17 @@ from tests.worker.site import QUEUE, Site
 
 
 @pytest.mark.parametrize("name", ["Gate", "GateInThread"])
-async def test_a_stop_waits_for_what_runs_and_takes_nothing_new(site: Site, name: str) -> None:
+async def test_a_stop_waits_for_what_runs_and_takes_nothing_new(
+    site: Site, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "heracles")
     worker = await site.worker(concurrency=1)
     running, waiting = await site.dispatch(name), await site.dispatch("Note", 1)
     await site.noted("begin door")
     stopping = asyncio.create_task(worker.stop())
     await asyncio.sleep(0.1)
     assert not stopping.done()
+    await eventually(lambda: "worker worker-1 waits for the end of what it runs: 1" in caplog.messages)
     BOARD.open_all()
     await stopping
     assert (await site.record(running)).status is JobStatus.COMPLETED
@@ -143,6 +147,22 @@ async def test_a_cancelled_run_stops_the_worker(site: Site) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert (await site.record(dispatch_id)).status is JobStatus.PENDING
+
+
+async def test_a_start_that_is_given_up_has_begun_nothing(site: Site) -> None:
+    faulty = site.faulty()
+    faulty.holds_beats = True
+    worker = Worker(transport=faulty)
+    await worker.create_queue(name=QUEUE)
+    dispatch_id = await site.dispatch("Gate")
+    starting = asyncio.create_task(worker.start())
+    await eventually(lambda: faulty.held_beats > 0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    faulty.holds_beats = False
+    assert starting.cancelled()
+    record = await site.record(dispatch_id)
+    assert (record.status, record.token) == (JobStatus.PENDING, 0)
 
 
 async def test_a_queue_is_created_once(site: Site) -> None:

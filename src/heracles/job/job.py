@@ -92,9 +92,8 @@ class Job:
             if (args or kwargs) and cls.__init__ is object.__init__:
                 raise TypeError(f"{cls.__name__}() takes no arguments")
             job = super().__new__(cls)
-            # Not by assignment, which a frozen dataclass refuses.
-            object.__setattr__(job, "_call", (args, kwargs))
-            object.__setattr__(job, "_run", None)
+            _set_call(job, (args, kwargs))
+            _set_run(job, None)
             return job
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -196,6 +195,10 @@ class Job:
         return decorate
 
 
+#: Not by assignment, which a frozen dataclass refuses; and faster than ``object.__setattr__``.
+_set_call: Callable[[Job, tuple[Sequence[Any], Mapping[str, Any]]], None] = vars(Job)["_call"].__set__
+_set_run: Callable[[Job, JobRun | None], None] = vars(Job)["_run"].__set__
+
 JobType = TypeVar("JobType", bound=Job)
 
 #: What a subclass of Job may not have.
@@ -261,9 +264,10 @@ class JobDefinition:
             ArgumentsError: the arguments do not fit. What the constructor itself raises comes through as it is.
         """
         positions, names = self.spec.decode(args, kwargs)
-        job: Job = self.cls.__new__(self.cls, *positions, **names)
-        # Before the constructor runs, which may ask for it.
-        object.__setattr__(job, "_run", run)
+        # As Job.__new__, which no registered class replaces, and with its run before the constructor, which may ask.
+        job: Job = object.__new__(self.cls)
+        _set_call(job, (tuple(positions), names))
+        _set_run(job, run)
         job.__init__(*positions, **names)  # type: ignore[misc]  # the second half of calling the class
         return job
 

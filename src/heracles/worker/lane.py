@@ -55,6 +55,8 @@ class Lane:
         self._look_at = 0.0
         self._is_closed = False
         self._gives_back = False
+        #: When it was told of each name that is not known here, by the loop's clock.
+        self._unknown_told: dict[str, float] = {}
         self._slots.add(queue, settings.concurrency, self._wake)
 
     # ------------------------------------------------------------------------------------------ when to ask the store
@@ -171,6 +173,7 @@ class Lane:
         try:
             definition = find_job(delivery.envelope.name)
         except UnknownJobError:
+            self._tell_unknown(delivery)
             self._refuse(self._hold(delivery, None, lease_until), Unknown())
             return
         job = self._hold(delivery, definition.options, lease_until)
@@ -182,6 +185,20 @@ class Lane:
                 extra=_ids(delivery, self.queue),
             )
         self._executor.start(job, definition, self._max_result_bytes, self._finish)
+
+    def _tell_unknown(self, delivery: Delivery) -> None:
+        name, now = delivery.envelope.name, self._loop.time()
+        if now >= self._unknown_told.get(name, -math.inf) + TOLD_AGAIN_S:
+            if len(self._unknown_told) >= MOST_NAMES_TOLD:
+                self._unknown_told.clear()
+            self._unknown_told[name] = now
+            logger.warning(
+                "%s %s is not registered in this worker, and goes back to its queue, as all of that name do for now: "
+                "import its module in the app",
+                name,
+                delivery.envelope.dispatch_id,
+                extra=_ids(delivery, self.queue),
+            )
 
     def return_unstarted(self, delivery: Delivery, lease_until: float) -> None:
         """Hold what the store has started only until it has taken it back."""
@@ -241,7 +258,12 @@ def _nothing() -> None:
     """Nobody watches yet."""
 
 
-_LEVELS = {ReportKind.FAILED: logging.ERROR, ReportKind.RETRY: logging.WARNING, ReportKind.UNKNOWN: logging.WARNING}
+#: Seconds between two warnings of jobs of one name that are not known here: there may be a million of them.
+TOLD_AGAIN_S = 60.0
+#: Names of which it is known when they were told: anybody may write entries.
+MOST_NAMES_TOLD = 1000
+
+_LEVELS = {ReportKind.FAILED: logging.ERROR, ReportKind.RETRY: logging.WARNING}
 _WORDS = {
     ReportKind.COMPLETED: "completed",
     ReportKind.FAILED: "failed for good",

@@ -40,6 +40,8 @@ class Link:
         self._health = StoreHealth(transport.identity, self._is_back)
         self._upkeep = Upkeep(transport, self._session, self._held, self._health, crew.executor.stop)
         self._hints = Hints(transport, self._session, self._lanes, self._held, self._upkeep.beat_soon, crew.slots)
+        #: Those that have yet to begin.
+        self._fetchers: dict[str, Fetcher] = {}
         self._fetching: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Task[None] | None = None
         #: Whether the store has a record of the worker.
@@ -58,7 +60,7 @@ class Link:
         self._listening = asyncio.create_task(self._hints.run())
 
     async def serve(self, queue: str, transport: Transport, settings: QueueSettings) -> None:
-        """Take jobs from that queue from now on; ``announce`` has to follow.
+        """Take jobs from that queue, once ``announce`` and ``begin`` have followed.
 
         Raises:
             TransportError: the store cannot be reached or refuses.
@@ -68,14 +70,17 @@ class Link:
             self._opened.add(transport)
         lane = Lane(queue, settings, transport.settings.max_result_bytes, self._held, self._crew)
         self._lanes[queue], self._transports[queue] = lane, transport
-        fetcher = Fetcher(lane, transport, self._session, self._held, self._health, self._hints.update)
-        self._fetching.add(asyncio.create_task(fetcher.run()))
+        self._fetchers[queue] = Fetcher(lane, transport, self._session, self._held, self._health, self._hints.update)
 
     async def announce(self) -> None:
         """Look after all queues served by now, listen for them, and let others see them."""
         self._upkeep.serve(self._transports)
-        await self._hints.listen_anew()
         await self._upkeep.show()
+        await self._hints.listen_anew()
+
+    def begin(self, queue: str) -> None:
+        """Take jobs. Apart from ``announce``, for a start that is given up must leave no job running."""
+        self._fetching.add(asyncio.create_task(self._fetchers.pop(queue).run()))
 
     # --------------------------------------------------------------------------------------------------------- ending
 

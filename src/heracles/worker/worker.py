@@ -123,7 +123,9 @@ class Worker:
         async with self._starting:
             if self._state is State.STARTED:
                 try:
-                    await (await self._serve(name)).announce()
+                    link = await self._serve(name)
+                    await link.announce()
+                    link.begin(name)
                 except BaseException:
                     del self._queues[name]
                     raise
@@ -235,10 +237,11 @@ class Worker:
             if not self._queues and self._source.is_told:
                 # So that a store that cannot be used shows now, and not with the first queue.
                 await self._link(self._source.undeclared())
-            for name in self._queues:
-                await self._serve(name)
+            served = {name: await self._serve(name) for name in tuple(self._queues)}
             for link in self._links:
                 await link.announce()
+            for name, link in served.items():
+                link.begin(name)
         except BaseException:
             await self._end_links()
             raise
@@ -314,6 +317,9 @@ class Worker:
             link.close()
 
     async def _shut_down(self) -> None:
+        running = sum(len(link.held()) for link in self._links)
+        if running and not self._forced.is_set():
+            logger.info("worker %s waits for the end of what it runs: %d", self.id, running)
         left = await end_jobs(self._links, self._team.executor, self._forced, self._patience_s)
         for job in left:
             logger.error("%s has not ended after it was stopped", job)
