@@ -57,12 +57,14 @@ def _finished(name: str, token: int = 1, retries: int = 0, status: JobStatus = J
 Story = AnyEvent | Sequence[AnyEvent]
 
 
-def _broken(*events: Story, in_hand: int = 0) -> list[str]:
+def _broken(*events: Story, in_hand: int = 0, patience_ms: int = 10_000) -> list[str]:
     """The rules that the history breaks."""
     flat: list[AnyEvent] = []
     for event in events:
         flat += [event] if isinstance(event, AnyEvent) else event
-    return [sentence.split(":")[0] for sentence in check(flat, lease_ms=LEASE_MS, in_hand=in_hand)]
+    return [
+        sentence.split(":")[0] for sentence in check(flat, lease_ms=LEASE_MS, in_hand=in_hand, patience_ms=patience_ms)
+    ]
 
 
 def test_a_plain_run_is_well() -> None:
@@ -91,6 +93,8 @@ def test_an_outcome_of_a_run_that_had_lost_its_lease() -> None:
 def test_a_completed_run_that_was_recorded_as_failed() -> None:
     failed = _finished("a", status=JobStatus.FAILED)
     assert _broken(_dispatched("a"), _run("a", 5, 9), failed) == ["ended_once"]
+    late = msgspec.structs.replace(failed, error="TimeoutError: it ran longer than its timeout of 3 ms")
+    assert _broken(_dispatched("a"), _run("a", 5, 9), late) == []
 
 
 def test_retries_are_well() -> None:
@@ -157,6 +161,16 @@ def test_an_exclusive_run_ends_with_its_worker() -> None:
     assert _broken(_exclusive("a"), killed, runs, _finished("a", token=2)) == []
 
 
+@pytest.mark.parametrize(
+    ("start_ms", "outcome", "broken"),
+    [(115, "completed", []), (114, "completed", ["exclusive_runs_keep_their_distance"]), (50, "stopped", [])],
+)
+def test_the_distance_of_exclusive_runs(start_ms: int, outcome: str, broken: list[str]) -> None:
+    runs = _run("a", 5, 15, job_id="j", outcome=outcome) + _run("b", start_ms, 200, job_id="j")
+    ends = [_finished("a", status=JobStatus.CANCELLED if outcome == "stopped" else JobStatus.COMPLETED), _finished("b")]
+    assert _broken(_exclusive("a", overlap_delay_ms=100), _exclusive("b"), runs, ends) == broken
+
+
 def test_an_early_start() -> None:
     runs = _run("a", 99, 120)
     assert _broken(_dispatched("a", scheduled_for_ms=100), runs, _finished("a")) == ["never_early"]
@@ -196,6 +210,26 @@ def test_a_line_that_is_out_of_order() -> None:
     assert _broken(*line, runs, ends) == ["job_ids_are_first_in_first_out"]
     at_once = [_exclusive("a", at_ms=0), _exclusive("b", at_ms=1)]
     assert _broken(*at_once, runs, ends) == [], "which was first is not known"
+
+
+@pytest.mark.parametrize(
+    ("event", "broken"),
+    [
+        (Paused(queue="other", from_ms=1), ["queues_are_served"]),
+        (Paused(queue="q", from_ms=100, until_ms=10_000), []),
+        (Disturbed(worker=EVERYONE, how="without a store", from_ms=100, until_ms=10_000), []),
+        (Disturbed(worker="w-1", how="frozen", from_ms=100, until_ms=10_000), ["queues_are_served"]),
+    ],
+)
+def test_a_queue_that_nobody_serves(event: AnyEvent, broken: list[str]) -> None:
+    late = [*_run("a", 11_000, 11_001), *_run("b", 11_001, 11_002)]
+    told = [_dispatched("a"), _dispatched("b"), event]
+    assert _broken(told, late, _finished("a"), _finished("b")) == broken
+
+
+def test_a_queue_that_is_busy_is_served() -> None:
+    late = [*_run("a", 11_000, 11_001), *_run("b", 5000, 5001)]
+    assert _broken(_dispatched("a"), _dispatched("b"), late, _finished("a"), _finished("b")) == []
 
 
 # ------------------------------------------------------------------------------------------------ what was sent

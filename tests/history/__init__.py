@@ -28,7 +28,7 @@ from tests.history.events import (
     read,
     starting,
 )
-from tests.history.model import History, Run
+from tests.history.model import NEVER_MS, History, Run
 
 Rule = Callable[[History], Iterator[str]]
 
@@ -45,19 +45,22 @@ RULES: Sequence[Rule] = (
     runs.reruns_have_a_cause,
     runs.tokens_rise,
     runs.exclusive_runs_are_disjoint,
+    runs.exclusive_runs_keep_their_distance,
     runs.never_early,
     runs.nothing_starts_in_a_pause,
     runs.priorities_hold,
     runs.job_ids_are_first_in_first_out,
+    runs.queues_are_served,
 )
 
 
-def check(events: Iterable[AnyEvent], *, lease_ms: int, in_hand: int = 0) -> list[str]:
+def check(events: Iterable[AnyEvent], *, lease_ms: int, in_hand: int = 0, patience_ms: int = NEVER_MS) -> list[str]:
     """What is wrong, a sentence each, with the rule's name in front.
 
-    ``in_hand``: how many jobs all workers together may have held back beyond those that they ran.
+    ``in_hand``: how many jobs all workers together may have held back beyond those that they ran. ``patience_ms``: how
+    long nothing of a queue may start although something is ready.
     """
-    history = History(events, lease_ms, in_hand)
+    history = History(events, lease_ms, in_hand, patience_ms)
     return [f"{rule.__name__}: {sentence}" for rule in RULES for sentence in rule(history)]
 
 

@@ -44,6 +44,7 @@ class Dispatched(Event, frozen=True, kw_only=True):
     """Whether its record was found right after."""
     priority: int = 10
     no_overlap: bool = False
+    overlap_delay_ms: int = 0
     scheduled_for_ms: int | None = None
 
 

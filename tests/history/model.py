@@ -43,8 +43,9 @@ class Run(msgspec.Struct, frozen=True):
 class History:
     """What happened, in order."""
 
-    def __init__(self, events: Iterable[AnyEvent], lease_ms: int, in_hand: int) -> None:
+    def __init__(self, events: Iterable[AnyEvent], lease_ms: int, in_hand: int, patience_ms: int) -> None:
         self.lease_ms = lease_ms
+        self.patience_ms = patience_ms
         self.in_hand = in_hand
         self.sent: dict[str, Sent] = {}
         self.dispatched: dict[str, Dispatched] = {}
@@ -140,6 +141,13 @@ class History:
             if min(until_ms, before_ms) - max(from_ms, stored_ms) >= self.lease_ms / 2:
                 yield max(from_ms, stored_ms)
 
+    def unserved_ms(self, queue: str, from_ms: int, until_ms: int) -> int:
+        """How much of that time the store was there and the queue was not paused."""
+        pauses = [(pause.from_ms, _until_ms(pause)) for pause in self.paused if pause.queue == queue]
+        outages = [(one.from_ms, _until_ms(one)) for one in (*self._disturbed.get(EVERYONE, ()), *self.failovers)]
+        closed = _joined(sorted(pauses + outages), 0)
+        return until_ms - from_ms - sum(max(0, min(end, until_ms) - max(begin, from_ms)) for begin, end in closed)
+
     def _away_of(self, worker: str) -> Sequence[tuple[int, int]]:
         """From when until when it could not renew its leases."""
         if worker not in self._away:
@@ -159,8 +167,8 @@ class History:
         return any(failover.from_ms <= at_ms <= _until_ms(failover) for failover in self.failovers)
 
 
-def _until_ms(disturbed: Disturbed) -> int:
-    return NEVER_MS if disturbed.until_ms is None else disturbed.until_ms
+def _until_ms(event: Disturbed | Paused) -> int:
+    return NEVER_MS if event.until_ms is None else event.until_ms
 
 
 def _joined(spans: Iterable[tuple[int, int]], most_apart_ms: float) -> Iterator[tuple[int, int]]:

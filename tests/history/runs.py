@@ -43,18 +43,41 @@ def tokens_rise(history: History) -> Iterator[str]:
             break
 
 
-def exclusive_runs_are_disjoint(history: History) -> Iterator[str]:
-    """NO_OVERLAP runs of a job id of a queue do not overlap."""
+def _exclusive_runs(history: History) -> Iterator[list[Run]]:
+    """Those of each job id of a queue, in the order of their starts."""
     by_job: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in history.all_runs():
         dispatched = history.dispatched.get(run.start.dispatch_id)
         if dispatched and dispatched.no_overlap:
             by_job[run.start.queue, run.start.job_id].append(run)
-    for (_, job_id), runs in by_job.items():
-        runs.sort(key=lambda run: run.start.at_ms)
+    for runs in by_job.values():
+        yield sorted(runs, key=lambda run: run.start.at_ms)
+
+
+def exclusive_runs_are_disjoint(history: History) -> Iterator[str]:
+    """NO_OVERLAP runs of a job id of a queue do not overlap."""
+    for runs in _exclusive_runs(history):
         for before, after in itertools.pairwise(runs):
             if history.end_ms(before) > after.start.at_ms:
+                job_id = after.start.job_id
                 yield f"{job_id}: {after.start.dispatch_id} runs while {before.start.dispatch_id} does"
+
+
+def exclusive_runs_keep_their_distance(history: History) -> Iterator[str]:
+    """The next NO_OVERLAP run of a job id waits for the overlap delay of the one before, which its worker reported."""
+    for runs in _exclusive_runs(history):
+        for before, after in itertools.pairwise(runs):
+            delay_ms = history.dispatched[before.start.dispatch_id].overlap_delay_ms
+            if (
+                not delay_ms
+                or before.end is None
+                or before.end.outcome == STOPPED
+                or history.lost_ms(before) is not None
+            ):
+                continue
+            if (apart_ms := after.start.stored_ms - before.end.at_ms) < delay_ms:
+                names = f"{after.start.dispatch_id} started {apart_ms} ms after {before.start.dispatch_id}"
+                yield f"{after.start.job_id}: {names}, and not {delay_ms}"
 
 
 def never_early(history: History) -> Iterator[str]:
@@ -126,3 +149,22 @@ def job_ids_are_first_in_first_out(history: History) -> Iterator[str]:
         for (earlier, _), (later, _) in itertools.combinations(line, 2):
             if _ready_ms(later, later.acknowledged_ms) < _ready_ms(earlier, earlier.sent_ms):
                 yield f"{earlier.dispatch_id} started before {later.dispatch_id}, which was ready first"
+
+
+def queues_are_served(history: History) -> Iterator[str]:
+    """While a job is ready, some job of its queue starts within the patience; outages and pauses do not count."""
+    starts: dict[str, list[int]] = defaultdict(list)
+    for run in history.all_runs():
+        starts[run.start.queue].append(run.start.stored_ms)
+    for line in starts.values():
+        line.sort()
+    for name, start in _first_starts(history).items():
+        waiting = history.dispatched.get(name)
+        if waiting is None or waiting.no_overlap:
+            continue
+        ready_ms, line = _ready_ms(waiting, waiting.acknowledged_ms), starts[start.queue]
+        # Of those that waited together only the first to start shows that nothing did before.
+        if bisect.bisect_left(line, start.stored_ms) > bisect.bisect_right(line, ready_ms):
+            continue
+        if (waited_ms := history.unserved_ms(start.queue, ready_ms, start.stored_ms)) > history.patience_ms:
+            yield f"{name} was ready for {waited_ms} ms, and nothing of queue {start.queue} started"

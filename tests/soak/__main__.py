@@ -40,6 +40,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", default="", help="names, separated by commas; by default all that suit the store")
     parser.add_argument("--lease", type=int, default=2000, help="in ms; a short one shows many reclaims")
     parser.add_argument(
+        "--calm", type=float, default=1.5, help="seconds between the beginnings of two faults, on average"
+    )
+    parser.add_argument("--rate", type=float, default=6.0, help="dispatches a second, of each of two producers")
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument(
         "--folder", type=Path, help="where history and logs go; by default one that is removed if all is well"
     )
     return parser
@@ -55,12 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="heracles-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        parser.error(f"--folder: {folder} is not empty")
     plan = Plan(
         transport=given.transport,
         faults=(),
         seed=secrets.randbelow(1_000_000) if given.seed is None else given.seed,
         seconds=given.minutes * 60,
         lease_ms=given.lease,
+        calm_s=given.calm,
+        rate=given.rate,
+        workers=given.workers,
     )
     site = site_of(plan.transport, folder, plan.workers)
     chosen = tuple(name.strip() for name in given.faults.split(",") if name.strip())

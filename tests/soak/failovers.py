@@ -64,8 +64,9 @@ def failover_order(field: Field) -> bool:
     if not site.order_failover(old):
         return False
     # The replica has all that was acknowledged.
-    end = field.begin_outage(since_ms=since_ms)
-    _until(field, lambda: site.is_replaced(old) and site.is_whole(), end, "the failover that was ordered")
+    end, release = field.begin_outage(since_ms=since_ms), field.hold_store()
+    _until(field, lambda: site.is_replaced(old), end, "the failover that was ordered")
+    _until(field, lambda: site.is_replaced(old) and site.is_whole(), release, "all replicas follow the new master")
     return True
 
 
@@ -74,14 +75,18 @@ def failover_kill(field: Field) -> bool:
     if (site := _ready_site(field)) is None:
         return False
     old = site.a_master(field.rng)
-    end = field.begin_outage(FAILOVER, now_ms() - _BEHIND_MS)
+    end, release = field.begin_outage(FAILOVER, now_ms() - _BEHIND_MS), field.hold_store()
     old.kill()
 
     def start() -> None:
         old.start()
-        _until(field, lambda: site.is_replaced(old) and site.is_whole(), end, "the old master is back as a replica")
+        _until(field, site.is_whole, release, "the old master is back as a replica")
 
-    _until(field, lambda: site.is_replaced(old), lambda: field.later(field.rng.uniform(0.1, 2), start), "the failover")
+    def go_on() -> None:
+        end()
+        field.later(field.rng.uniform(0.1, 2), start)
+
+    _until(field, lambda: site.is_replaced(old), go_on, "the failover")
     return True
 
 
@@ -90,13 +95,14 @@ def failover_freeze(field: Field) -> bool:
     if (site := _ready_site(field)) is None:
         return False
     old = site.a_master(field.rng)
-    end = field.begin_outage(FAILOVER, now_ms() - _BEHIND_MS)
+    end, release = field.begin_outage(FAILOVER, now_ms() - _BEHIND_MS), field.hold_store()
     old.freeze()
 
     def thaw() -> None:
         old.thaw()
         # It may have been thawed before anybody missed it.
-        _until(field, site.is_whole, end, "the old master is a replica, or goes on")
+        _until(field, lambda: len(site.masters()) == site.count, end, "the old master is a replica, or goes on")
+        _until(field, site.is_whole, release, "all replicas follow a master")
 
     field.later(field.rng.uniform(3, 8), thaw)
     return True

@@ -31,7 +31,7 @@ class Field:
         self.tally: Counter[str] = Counter()
         self.fleet: Fleet
         self.producers: list[Child] = []
-        self._outages = 0
+        self._holders = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
 
@@ -59,6 +59,7 @@ class Field:
         """Do all that is on the agenda now, and what comes of it."""
         while self._agenda:
             heapq.heappop(self._agenda)[2]()
+            self.fleet.tend()
             if self._agenda:
                 time.sleep(_HEAL_S)
 
@@ -67,15 +68,24 @@ class Field:
     @property
     def is_store_disturbed(self) -> bool:
         """Whether something is done to the store: one thing at a time."""
-        return self._outages > 0
+        return self._holders > 0
+
+    def hold_store(self) -> Callable[[], None]:
+        """Have nothing more done to the store; returns what ends it."""
+        self._holders += 1
+
+        def release() -> None:
+            self._holders -= 1
+
+        return release
 
     def begin_outage(self, how: str = WITHOUT_STORE, since_ms: int | None = None) -> Callable[[], None]:
         """All workers are without a store from now on; returns what ends it."""
         from_ms = now_ms() if since_ms is None else since_ms
-        self._outages += 1
+        release = self.hold_store()
 
         def end() -> None:
-            self._outages -= 1
+            release()
             self.note(Disturbed(worker=EVERYONE, how=how, from_ms=from_ms, until_ms=now_ms()))
 
         return end

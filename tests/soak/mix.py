@@ -55,7 +55,7 @@ def _threaded(rng: random.Random) -> Piece:
 def _alone(rng: random.Random) -> Piece:
     options: dict[str, Any] = {"retry_delay": _RETRY_DELAY_MS}
     if rng.random() < 0.2:
-        options["overlap_delay"] = 100
+        options["overlap_delay"] = 300
     return Piece(
         kind="alone",
         job=Alone,

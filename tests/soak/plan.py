@@ -29,6 +29,8 @@ class Plan(Value, frozen=True, kw_only=True):
     """Dispatches a second, of each producer."""
     calm_s: float = 1.5
     """Between the beginnings of two faults, on average."""
+    patience_s: float = 15.0
+    """How long nothing of a queue may start although something is ready: all workers may be dead or frozen at once."""
     drain_s: float = 180.0
     """How long all that was dispatched may take to end, once the faults have stopped."""
 

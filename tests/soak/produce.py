@@ -1,6 +1,6 @@
 """A producer of a soak: dispatches a random mix, cancels some of it, and writes down what the store has answered.
 
-``python -m tests.soak.produce NUMBER`` goes on until SIGTERM.
+``python -m tests.soak.produce`` goes on until SIGTERM.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from tests.soak.mix import draw
 from tests.soak.plan import QUEUES, Plan
 from tests.soak.sending import Piece, send
 
+#: It dispatches from threads.
+_SYNC_PRODUCER = "producer-2."
 #: Dispatches under way at once: while the store is away they are held up.
 _MOST_AT_ONCE = 20
 _SHARE_CANCELLED = 0.08
@@ -38,6 +40,7 @@ class Producer:
         # A producer that was killed goes on with another part of the mix.
         self._rng = random.Random(f"{plan.seed}:{place.NAME}")
         self._plan = plan
+        self._is_sync = place.NAME.startswith(_SYNC_PRODUCER)
         self._count = 0
         self._room = asyncio.Semaphore(_MOST_AT_ONCE)
         self._stopped = asyncio.Event()
@@ -71,11 +74,11 @@ class Producer:
         )
         cancel_after_s = self._rng.random() * 1.2
         try:
-            handle = await send(piece, queue, dispatch_id)
+            handle = await send(piece, queue, dispatch_id, is_sync=self._is_sync)
             if waits:
                 self._tasks.create_task(_await_result(handle))
             if repeats:
-                await send(piece, queue, dispatch_id)
+                await send(piece, queue, dispatch_id, is_sync=self._is_sync)
             if cancels:
                 await asyncio.sleep(cancel_after_s)
                 await _cancel(handle)

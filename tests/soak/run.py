@@ -154,37 +154,39 @@ class Soak:
 
     def _quieten(self) -> float:
         """Stop the faults and then the producers, wait for all jobs, read the records; how long the jobs took."""
-        field = self._field
-        field.heal()
-        self._watcher.signal(signal.SIGUSR1)
-        for producer in field.producers:
-            self._end(producer)
-        self._tell("no more faults, no more dispatches: draining")
+        self._field.heal()
         drain_s = asyncio.run(self._drain_and_read())
-        field.fleet.end()
+        self._field.fleet.end()
         return drain_s
-
-    def _end(self, child: Child) -> None:
-        child.signal(signal.SIGTERM)
-        # One that was started a moment ago knows no signals yet.
-        if (code := child.await_end(_END_S)) not in (0, -signal.SIGTERM):
-            self._field.problems.append(f"{child.label} ended with {code}: {child.log}")
 
     async def _drain_and_read(self) -> float:
         transport = transport_from_url(self._site.url, **self._site.options)
         tending = asyncio.create_task(self._tend())
         try:
+            self._watcher.signal(signal.SIGUSR1)
+            for producer in self._field.producers:
+                await self._end(producer)
+            self._tell("no more faults, no more dispatches: draining")
             start = time.monotonic()
             if left := await drained(transport, self._plan.drain_s):
                 self._field.problems.append(left)
             drain_s = time.monotonic() - start
-            await asyncio.to_thread(self._end, self._watcher)
+            await self._end(self._watcher)
             await write_records(transport, self._field.history)
             await self._check_leftovers()
             return drain_s
         finally:
             tending.cancel()
             await transport.close()
+
+    async def _end(self, child: Child) -> None:
+        child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + _END_S
+        while child.is_running and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells of its end
+            await asyncio.sleep(_TICK_S)
+        # One that was started a moment ago knows no signals yet.
+        if child.code not in (0, -signal.SIGTERM):
+            self._field.problems.append(f"{child.label} ended with {child.code}: {child.log}")
 
     async def _check_leftovers(self) -> None:
         """Code that was cancelled may go on for a while, and a lease for as long."""

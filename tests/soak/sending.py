@@ -1,5 +1,6 @@
 """One dispatch, made and written down: what was sent, and what the store has answered."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,25 +32,30 @@ class Piece(Value, frozen=True, kw_only=True):
     """Whether it is NO_OVERLAP."""
 
 
-async def send(piece: Piece, queue_name: str, dispatch_id: str) -> JobHandle[int]:
+async def send(piece: Piece, queue_name: str, dispatch_id: str, *, is_sync: bool = False) -> JobHandle[int]:
     """Under an id of the caller's, so that what was sent is known even if the answer is not.
+
+    ``is_sync``: from a thread without an event loop, as a program does that knows nothing of asyncio.
 
     Raises:
         TransportError: it may have arrived or not.
     """
     queue = Queue.get(queue_name)
     due = None if piece.delay_ms is None else datetime.now(UTC) + timedelta(milliseconds=piece.delay_ms)
+    options: dict[str, Any] = {
+        "dispatch_id": dispatch_id,
+        "job_id": piece.job_id,
+        "scheduled_for": due,
+        "priority": piece.priority,
+        **piece.options,
+    }
     sent_ms = now_ms()
     place.note(Sent(queue=queue_name, dispatch_id=dispatch_id, kind=piece.kind, at_ms=sent_ms, ends=piece.ends))
-    handle: JobHandle[int] = await queue.dispatch(
-        piece.job,
-        piece.args,
-        dispatch_id=dispatch_id,
-        job_id=piece.job_id,
-        scheduled_for=due,
-        priority=piece.priority,
-        **piece.options,
-    )
+    handle: JobHandle[int]
+    if is_sync:
+        handle = (await asyncio.to_thread(lambda: queue.sync.dispatch(piece.job, piece.args, **options))).awaited
+    else:
+        handle = await queue.dispatch(piece.job, piece.args, **options)
     acknowledged_ms = now_ms()
     place.note(
         Dispatched(
@@ -61,6 +67,7 @@ async def send(piece: Piece, queue_name: str, dispatch_id: str) -> JobHandle[int
             is_known=await queue.get_job(dispatch_id) is not None,
             priority=piece.priority,
             no_overlap=piece.is_alone,
+            overlap_delay_ms=piece.options.get("overlap_delay", 0),
             scheduled_for_ms=None if due is None else from_datetime(due),
         )
     )

@@ -13,8 +13,6 @@ from tests.proxy import Proxy
 from tests.servers import HOST, Cluster, Sentinels, Server, redis_7
 from tests.soak.leftovers import in_redis, in_sqlite
 
-#: Of a cluster.
-MASTERS = 3
 #: What was acknowledged is on disk: a killed server loses nothing.
 DURABLE_SERVER = {"appendonly": "yes", "appendfsync": "always"}
 WORKER_FAULTS = (
@@ -133,6 +131,9 @@ class RedisSite(Site):
 class FailingOverSite(Site):
     """Servers of which a replica takes over from its master."""
 
+    #: How many masters there are where no two servers claim the same.
+    count: int
+
     @property
     def options(self) -> Mapping[str, Any]:
         return _REPLICATED
@@ -164,6 +165,7 @@ class FailingOverSite(Site):
 class SentinelSite(FailingOverSite):
     """A master with two replicas, watched by three sentinels."""
 
+    count = 1
     faults = (*WORKER_FAULTS, *SERVER_FAULTS, "failover-order", "failover-kill", "failover-freeze")
 
     def __init__(self) -> None:
@@ -221,6 +223,7 @@ class SentinelSite(FailingOverSite):
 class ClusterSite(FailingOverSite):
     """Three masters with a replica each."""
 
+    count = 3
     faults = (*WORKER_FAULTS, *SERVER_FAULTS, "failover-order", "failover-kill", "failover-freeze", "slot-move")
 
     def __init__(self) -> None:
@@ -248,8 +251,8 @@ class ClusterSite(FailingOverSite):
         roles = [server.info("replication") for server in self.servers]
         states = [server.info("cluster-info") for server in self.servers]
         return (
-            sum(role["role"] == "master" for role in roles) == MASTERS
-            and sum(int(role.get("connected_slaves", 0)) for role in roles) == MASTERS
+            sum(role["role"] == "master" for role in roles) == self.count
+            and sum(int(role.get("connected_slaves", 0)) for role in roles) == self.count
             and _are_in_step(roles)
             and all(state["cluster_state"] == "ok" and state["cluster_slots_fail"] == "0" for state in states)
         )
@@ -261,7 +264,7 @@ class ClusterSite(FailingOverSite):
         others = [server for server in self.servers if server is not old and server.process is not None]
         roles = [server.info("replication")["role"] for server in others]
         states = [server.info("cluster-info")["cluster_state"] for server in others]
-        return roles.count("master") == MASTERS and set(states) == {"ok"} and _is_demoted(old)
+        return roles.count("master") == self.count and set(states) == {"ok"} and _is_demoted(old)
 
     def order_failover(self, old: Server) -> bool:
         for server in self.servers:

@@ -7,6 +7,7 @@ import msgspec
 
 from tests.history import AnyEvent, Dispatched, Disturbed, Paused, Started
 from tests.history.events import EVERYONE, Sent
+from tests.history.model import NEVER_MS
 
 #: Before a job's first event and after its last: disturbances that long apart may still matter.
 _AROUND_MS = 3000
@@ -39,8 +40,9 @@ def _lines(names: set[str], events: Sequence[AnyEvent], origin_ms: int) -> Itera
         and event.from_ms < max(times) + _AROUND_MS
         and (event.until_ms is None or event.until_ms > min(times) - _AROUND_MS)
     ]
-    for event in sorted([*theirs, *around], key=lambda event: _time_ms(event) or max(times)):
-        yield f"    {(_time_ms(event) or max(times)) - origin_ms:>8} {_words(event)}"
+    for event in sorted([*theirs, *around], key=lambda event: _time_ms(event) or NEVER_MS):
+        at_ms = _time_ms(event)
+        yield f"    {at_ms - origin_ms if at_ms else 'end':>8} {_words(event, origin_ms)}"
 
 
 def _time_ms(event: AnyEvent) -> int:
@@ -50,7 +52,12 @@ def _time_ms(event: AnyEvent) -> int:
     return 0
 
 
-def _words(event: AnyEvent) -> str:
-    fields = msgspec.structs.asdict(event)
-    shown = (f"{name}={value}" for name, value in fields.items() if value is not None and name not in ("at_ms",))
+def _words(event: AnyEvent, origin_ms: int) -> str:
+    """Its fields; times count from the beginning of the history."""
+    shown = []
+    for name, value in msgspec.structs.asdict(event).items():
+        if name.endswith("_ms") and value is not None:
+            shown.append(f"{name}={value - origin_ms}")
+        elif value is not None:
+            shown.append(f"{name}={value}")
     return f"{type(event).__name__} {' '.join(shown)}"

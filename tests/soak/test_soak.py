@@ -39,7 +39,7 @@ def _site(transport: str, folder: Path, workers: int) -> Site:
 def test_a_short_soak_finds_nothing_wrong(transport: str, tmp_path: Path) -> None:
     plan = Plan(
         transport=transport, faults=FAULTS, seed=7, seconds=8, lease_ms=LEASE_MS, workers=2, producers=1, rate=4,
-        calm_s=2, drain_s=240,
+        calm_s=2, patience_s=120, drain_s=240,
     )  # fmt: skip
     lines: list[str] = []
     result = Soak(plan, _site(transport, tmp_path, plan.workers), tmp_path, lines.append).run()

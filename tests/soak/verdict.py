@@ -72,4 +72,4 @@ def _finished(record: Record) -> Finished:
 
 def violations(events: Sequence[AnyEvent], plan: Plan) -> list[str]:
     """What the history shows that it must not."""
-    return history.check(events, lease_ms=plan.lease_ms)
+    return history.check(events, lease_ms=plan.lease_ms, patience_ms=round(plan.patience_s * 1000))
