@@ -2,6 +2,8 @@
 
 from contextlib import suppress
 
+from redis.crc import key_slot
+
 from tests.ha.service import PATIENCE_S
 from tests.servers import HOST, Cluster, Server
 from tests.waiting import eventually
@@ -17,15 +19,6 @@ def url_of(cluster: Cluster) -> str:
     return f"redis+cluster://{listed}"
 
 
-def slot_of(cluster: Cluster, queue: str) -> int:
-    """The slot of all keys of a queue."""
-    return int(_any(cluster).command("CLUSTER", "KEYSLOT", f"{{{queue}}}"))
-
-
-def _any(cluster: Cluster) -> Server:
-    return next(node for node in cluster.nodes if node.process is not None)
-
-
 def masters(cluster: Cluster) -> list[Server]:
     """The nodes that serve slots, as they say themselves."""
     return [node for node in cluster.nodes if node.process is not None and node.command("ROLE")[0] == b"master"]
@@ -33,7 +26,7 @@ def masters(cluster: Cluster) -> list[Server]:
 
 def owner(cluster: Cluster, queue: str, *, besides: Server | None = None) -> Server | None:
     """The node that serves a queue, as a running one says; ``besides`` is not asked and does not count."""
-    slot = slot_of(cluster, queue)
+    slot = key_slot(f"{{{queue}}}".encode())
     asked = next(node for node in cluster.nodes if node.process is not None and node is not besides)
     for first, last, (_, port, *_), *_ in asked.command("CLUSTER", "SLOTS"):
         if first <= slot <= last:
@@ -79,7 +72,7 @@ async def fail_over(cluster: Cluster, queue: str) -> Server:
 
 async def move_slot(cluster: Cluster, queue: str, target: Server) -> None:
     """Move a queue's slot to another master, key by key, as resharding does."""
-    slot, source = slot_of(cluster, queue), serving(cluster, queue)
+    slot, source = key_slot(f"{{{queue}}}".encode()), serving(cluster, queue)
     target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", _id(source))
     source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", _id(target))
     while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_STEP):

@@ -12,6 +12,8 @@ from tests.security.jobs import Alone, FailOnce, Forever, double, fail, long_tex
 from tests.servers import Server
 from tests.waiting import eventually
 
+#: What the page grants in addition for Sentinel and for Cluster.
+FOR_SENTINEL, ON_SENTINELS, FOR_CLUSTER = "+role", "+sentinel|get-master-addr-by-name", "+cluster|slots"
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 PREFIX = "myapp:jobs"
 PASSWORDS = {"producer": "pr0ducer-s3cret", "worker": "w0rker-s3cret"}
@@ -29,10 +31,10 @@ def _own(user: str, word: str) -> str:
     return f">{PASSWORDS[user]}" if word.startswith(">") else word
 
 
-def admit(server: Server) -> None:
-    """Make the users, and register a connection for each under its name."""
+def admit(server: Server, *more: str) -> None:
+    """Make the users, with further words, and register a connection for each under its name."""
     for user, words in documented().items():
-        server.command("ACL", *words)
+        server.command("ACL", *words, *more)
         Redis.register_connection(user, url=f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{server.port}")
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -79,6 +80,16 @@ def test_what_is_locked_is_asked_about(audit: ModuleType) -> None:
     assert audit.locked([LOCKED, LOCKED]) == [("msgspec", "0.19.0"), ("redis", "4.5.0")]
     texts = [path.read_text() for path in (REPOSITORY / "requirements").glob("*.txt")]
     assert {"redis", "msgspec", "hiredis", "pytest"} <= {name for name, _ in audit.locked(texts)}
+
+
+@pytest.mark.parametrize("name", ["base.txt", "dev.txt"])
+def test_whatever_is_installed_is_known_by_its_hash(name: str) -> None:
+    text = (REPOSITORY / "requirements" / name).read_text()
+    blocks = [
+        block for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE) if "==" in block.partition("\n")[0]
+    ]
+    assert len(blocks) > 10
+    assert [block for block in blocks if "--hash=sha256:" not in block] == []
 
 
 def test_a_vulnerability_fails_the_check(

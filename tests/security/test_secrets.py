@@ -102,6 +102,15 @@ def test_a_command_that_is_refused_says_one_line_without_the_password(
     assert "Traceback" not in ended.error
 
 
+@pytest.mark.parametrize("missing", ["info", "evalsha", "hset"])
+def test_a_worker_that_lacks_a_permission_says_so_in_one_line(guarded: Server, folder: Path, missing: str) -> None:
+    guarded.command("ACL", "SETUSER", "worker", f"-{missing}")
+    ended = run("work", "--id=w", "--queues=emails", f"--key-prefix={PREFIX}", cwd=folder, env=env_of(guarded))
+    assert ended.code == 1, ended
+    assert "permission" in ended.error
+    assert SECRET not in ended.error
+
+
 @pytest.mark.parametrize(
     "url",
     [

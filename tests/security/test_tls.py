@@ -11,7 +11,7 @@ from heracles import Redis, RedisTransport, TransportError
 from heracles.errors import TransportUnavailableError
 from tests.conformance.driver import Driver
 from tests.security.authority import Authority
-from tests.servers import MissingServerError, Server, free_port, redis_7
+from tests.servers import Certificates, Cluster, MissingServerError, Server, free_port, redis_7
 
 NAME = "secured"
 
@@ -26,18 +26,22 @@ class Site:
 
     def serve(self, subject: str, *, asks_for_certificates: bool = False) -> str:
         """Start a server that is called so; the URL of its TLS port."""
-        certificate, key = self.authority.sign("server", subject)
-        port = free_port()
-        made = Server(
-            redis_7(),
-            arguments=[
-                "--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
-                "--tls-ca-cert-file", str(self.authority.certificate),
-                "--tls-auth-clients", "yes" if asks_for_certificates else "no",
-            ],
-        )  # fmt: skip
-        self._servers.append(made.start())
+        port, arguments = self.listening(subject, asks_for_certificates=asks_for_certificates)
+        self.start(Server(redis_7(), arguments=arguments))
         return f"rediss://127.0.0.1:{port}"
+
+    def listening(self, subject: str, *, asks_for_certificates: bool = False) -> tuple[int, list[str]]:
+        """A port for TLS, and what makes a server called so listen there beside its own."""
+        certificate, key = self.authority.sign("server", subject)
+        port = free_port(with_bus=True)
+        return port, [
+            "--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
+            "--tls-ca-cert-file", str(self.authority.certificate),
+            "--tls-auth-clients", "yes" if asks_for_certificates else "no",
+        ]  # fmt: skip
+
+    def start(self, server: Server) -> None:
+        self._servers.append(server.start())
 
     def stop(self) -> None:
         for server in self._servers:
@@ -123,3 +127,34 @@ async def test_certificates_that_cannot_be_read_are_told_at_once(site: Site) -> 
     broken = site.directory / "broken.pem"
     broken.write_text("no certificate")
     await is_refused("certificates cannot be read", url=url, ssl_ca_certs=str(broken))
+
+
+async def test_sentinels_and_the_master_that_they_name_are_reached_by_tls(site: Site) -> None:
+    url = site.serve("IP:127.0.0.1")
+    port, listening = site.listening("IP:127.0.0.1")
+    sentinel = Server(redis_7(), arguments=["--sentinel", *listening, "--tls-replication", "yes"])
+    sentinel.options = {f"sentinel monitor mymaster 127.0.0.1 {url.rpartition(':')[2]}": 1}
+    site.start(sentinel)
+    authority = str(site.authority.certificate)
+    await serves(url=f"rediss+sentinel://127.0.0.1:{port}/mymaster", ssl_ca_certs=authority)
+    async with connected(url=f"rediss+sentinel://127.0.0.1:{port}/mymaster") as driver:
+        with pytest.raises(TransportError, match="certificate"):
+            await driver.put()
+
+
+async def test_all_nodes_of_a_cluster_are_reached_by_tls() -> None:
+    cluster = Cluster(redis_7(), {"tls-cluster": "yes"})
+    try:
+        shared = Certificates(cluster.servers[0].directory)
+        for server in cluster.servers:
+            server.certificates = shared
+        cluster.start()
+        url = cluster.url.replace("rediss", "rediss+cluster")
+        async with connected(url=url, ssl_ca_certs=str(shared.authority)) as driver:
+            for number in range(20):
+                await Driver(driver.transport, f"queue-{number}").put()
+        assert all(server.command("DBSIZE") for server in cluster.servers)
+    except MissingServerError as missing:
+        pytest.skip(str(missing))
+    finally:
+        cluster.stop()
