@@ -1,12 +1,13 @@
 """Time and ids: epoch milliseconds, ISO 8601 as the wire format has it, time-ordered identifiers."""
 
+import math
 import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
-from heracles.errors import OptionError
+from heracles.errors import OptionError, shown
 
 # In ASCII order, so that ids sort as their numbers do.
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -22,6 +23,9 @@ DISPATCH_PREFIX = "dispatch_"
 #: in time zones ahead of UTC.
 EARLIEST_MS = -62_135_596_800_000
 LATEST_MS = 253_402_214_399_999
+
+#: The longest time to wait, about 30 years; more is likely a mistake in the unit.
+LONGEST_WAIT_S = 1_000_000_000
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ONE_MS = timedelta(milliseconds=1)
@@ -128,6 +132,18 @@ def whole(value: timedelta, unit: timedelta) -> int:
     return count + bool(rest)
 
 
-def seconds(value: int | float | timedelta) -> float:
-    """A plain number of seconds, or a timedelta, in seconds."""
-    return value / ONE_SECOND if isinstance(value, timedelta) else float(value)
+def waiting_time(value: int | float | timedelta | None) -> float | None:
+    """How long a caller is willing to wait, in seconds: a plain number, or a timedelta. None is without end.
+
+    Raises:
+        OptionError: it is neither, or not a number.
+    """
+    if isinstance(value, timedelta):
+        return value / ONE_SECOND
+    if value is None or value == math.inf:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LONGEST_WAIT_S:
+        raise OptionError(
+            f"timeout={shown(value)} is not allowed: give seconds, a timedelta, or None to wait without end"
+        )
+    return float(value)

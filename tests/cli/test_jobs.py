@@ -9,7 +9,7 @@ from heracles.model import Delivery, JobStatus, Report, ReportKind, Session
 from heracles.transport import Transport
 from heracles.wiring import transport_from_url
 from tests.cli.conftest import Site
-from tests.cli.process import run
+from tests.cli.process import Ended, run
 from tests.servers import Server
 
 SESSION = Session(worker_id="worker-1", consumer="w")
@@ -43,9 +43,10 @@ async def failed(site: Site, error: str = "ValueError: no", queue: str = "defaul
     return dispatch_id
 
 
-def shown(text: str) -> list[list[str]]:
+def shown(ended: Ended) -> list[list[str]]:
     """The rows of the table."""
-    return [line.split() for line in text.splitlines()[3:]]
+    assert ended.code == 0, ended.err
+    return [line.split() for line in ended.out.splitlines()[3:]]
 
 
 async def test_the_newest_jobs_of_all_queues(site: Site) -> None:
@@ -53,22 +54,22 @@ async def test_the_newest_jobs_of_all_queues(site: Site) -> None:
     second = await site.dispatch("Greet", "y", queue="other")
     ended = run("jobs", cwd=site.directory)
     assert (ended.code, ended.err) == (0, "")
-    rows = shown(ended.out)
+    rows = shown(ended)
     assert [row[:4] for row in rows] == [
         [second, "Greet", "other", "pending"],
         [first, "Greet", "default", "failed"],
     ]
     assert r"\x1b[31m" in ended.out
     assert rows[1][-1].endswith("…")
-    assert shown(run("jobs", "--limit=1", cwd=site.directory).out)[0][0] == second
-    assert len(shown(run("jobs", "--limit=1", cwd=site.directory).out)) == 1
+    assert shown(run("jobs", "--limit=1", cwd=site.directory))[0][0] == second
+    assert len(shown(run("jobs", "--limit=1", cwd=site.directory))) == 1
 
 
 async def test_of_one_queue_with_one_status(site: Site) -> None:
     first = await failed(site)
     await failed(site, queue="other")
     await site.dispatch("Greet", "y")
-    rows = shown(run("jobs", "--status=failed", "--queue=default", cwd=site.directory).out)
+    rows = shown(run("jobs", "--status=failed", "--queue=default", cwd=site.directory))
     assert [row[0] for row in rows] == [first]
     none = run("jobs", "--status=cancelled", "--queue=tpyo", cwd=site.directory)
     assert none.code == 0
@@ -138,7 +139,7 @@ async def test_on_redis_with_a_prefix(site: Site, server: Server) -> None:
     dispatch_id = await failed(Site(site.directory, transport), queue="emails")
     store = ("--redis=default", "--keyprefix=myapp:jobs", "--queue=emails")
     env = {"HERACLES_REDIS_URL": server.url}
-    assert shown(run("jobs", *store, cwd=site.directory, env=env).out)[0][0] == dispatch_id
+    assert shown(run("jobs", *store, cwd=site.directory, env=env))[0][0] == dispatch_id
     again = run("retry", dispatch_id, *store, cwd=site.directory, env=env).out.strip()
     assert run("cancel", again, *store, cwd=site.directory, env=env).code == 0
     record = await transport.find("emails", again)
