@@ -49,7 +49,16 @@ GOALS: Sequence[Goal] = (
     Goal(figure="latency-p50", system="heracles-sqlite", bound=1),
     *(
         Goal(figure=figure, system="heracles-aof", ratio=0.85, against="heracles")
-        for figure in ("dispatch-one", "dispatch-together", "dispatch-bulk", "process-one", "process-two")
+        for figure in (
+            "dispatch-one",
+            "dispatch-together",
+            "dispatch-bulk",
+            "process-one",
+            "process-two",
+            "process-single",
+            "process-sleep",
+            "process-threads",
+        )
     ),
     Goal(figure="overlap", ratio=1 / 3, against=":process-one"),
     Goal(figure="backlog-dispatch", bound=1.3),
@@ -58,6 +67,13 @@ GOALS: Sequence[Goal] = (
     Goal(figure="cleanup-slowest", bound=5),
     Goal(figure="queues-start", bound=2),
     Goal(figure="queues-latency", bound=2),
+    Goal(figure="crowd-looks", bound=3),
+    Goal(figure="crowd-idle-trips", bound=2),
+    Goal(figure="slow-job", bound=1),
+    Goal(figure="result-p50", bound=1),
+    Goal(figure="large-results-p50", bound=2),
+    Goal(figure="busy-again", bound=0),
+    Goal(figure="busy-share", bound=40),
 )
 
 #: Medians, by system and figure.

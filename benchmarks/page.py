@@ -74,7 +74,7 @@ _BLOCKS: Mapping[str, Block] = {
     "client-parts": _part("profile-producer", "profile-bulk", "profile-worker"),
     "redis-parts": _part("profile-redis-dispatch", "profile-redis-process"),
     "call-parts": _part("calls-dispatch", "calls-process"),
-    "memory-parts": _part("memory-keys", "memory-fields"),
+    "memory-parts": _part("memory-keys", "memory-record", "memory-entry"),
     "workers": _along("worker processes"),
     "masters": _along("masters"),
     "wall": wall,

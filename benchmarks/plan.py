@@ -87,9 +87,11 @@ class Plan:
         ]
         self._tell(f"about {self.estimate_s(list(usable)) / 60:.0f} minutes on a machine that does nothing else")
         self._measure(usable, results)
+        self._save(results)
         if self._kills:
             self._tell("survival: all systems at once")
             results.survivals = survive_all(list(usable.items()), self._size)
+            self._save(results)
         if self._wants("limits"):
             self._tell("limits")
             results.limits = limits(self._size)
@@ -97,7 +99,7 @@ class Plan:
 
     def estimate_s(self, systems: Sequence[System]) -> float:
         """About how many seconds the measurements will take."""
-        steps = list(self._steps(systems))
+        steps = list(self.steps(systems))
         large = sum(measurement.is_long for _, measurement, _ in steps)
         kill_s = self._size.patience_s + _KILL_S if self._kills else 0.0
         return self._size.step_s * (len(steps) - large) + _LARGE_STORE_S * large + kill_s
@@ -111,7 +113,7 @@ class Plan:
 
     def _measure(self, usable: Mapping[System, Environment], results: Results) -> None:
         before = 1
-        for repeat, measurement, system in self._steps(list(usable)):
+        for repeat, measurement, system in self.steps(list(usable)):
             if repeat != before:
                 self._save(results)
             before, began = repeat, time.monotonic()
@@ -126,7 +128,8 @@ class Plan:
             took_s = time.monotonic() - began
             self._tell(f"{repeat}/{self._repeats} {measurement.name}: {system.name} {took_s:.1f} s, {outcome}")
 
-    def _steps(self, systems: Sequence[System]) -> Iterator[tuple[int, Measurement, System]]:
+    def steps(self, systems: Sequence[System]) -> Iterator[tuple[int, Measurement, System]]:
+        """Repeat, measurement and system, in the order of the run."""
         # Repeats are the outer loop, so that what disturbs the machine for a while does not hit one figure alone.
         for repeat in range(1, self._repeats + 1):
             for measurement in MEASUREMENTS:

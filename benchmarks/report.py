@@ -177,9 +177,9 @@ def wall(results: Results) -> str:
         return NOTHING
     return (
         f"By the CPU that a job takes, Redis' one thread can store and process {number(limit)} jobs a second of one "
-        f"queue, or process {number(1e6 / redis)} that were stored before; one worker process can run "
-        f"{number(1e6 / workers)}. So one queue keeps Redis busy from {workers / redis:.1f} worker processes on, each "
-        "with a core of its own."
+        f"queue ({limit * 86_400 / 1e9:.1f} billion a day), or process {number(1e6 / redis)} that were stored before; "
+        f"one worker process can run {number(1e6 / workers)}. So one queue keeps Redis busy from "
+        f"{workers / redis:.1f} worker processes on, each with a core of its own."
     )
 
 

@@ -111,7 +111,8 @@ SERIES: Sequence[Series] = (
     Series("calls-dispatch", "commands that one job takes, dispatched", "command", "commands", True),
     Series("calls-process", "commands that one job takes, processed", "command", "commands", True),
     Series("memory-keys", "memory of a queued job by key", "key", "bytes", True),
-    Series("memory-fields", "what leaving out a field would save of it", "field", "bytes", True),
+    Series("memory-record", "memory of a queued job's record", "field", "bytes", True),
+    Series("memory-entry", "memory of a queued job's entry in the stream", "field", "bytes", True),
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Where the time and the memory of one Heracles job go, by part."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.catalogue import System
 from benchmarks.environments import Environment
@@ -18,6 +18,8 @@ _LEAST_SHARE = 0.01
 _REST = "other commands"
 #: Queued jobs of which memory is told by key.
 _SAMPLE = 200
+#: Entries of a stream by which the weight of one is told, and its name.
+_ENTRIES, _COPY = 500, "copy"
 #: As many as a queue keeps events of.
 _FIRST = 10_000
 #: Kinds of keys of which each waiting job has one, or a part.
@@ -72,7 +74,7 @@ def _times(calls: Mapping[str, Calls], total_us: float) -> dict[str, float]:
         _REST: sum(inner[name] for name in small) / held_up,
         _LUA: max(0.0, scripts_us - sum(inner.values())) / held_up,
     }
-    return {**found, _OUTSIDE: max(0.0, total_us - sum(found.values()))}
+    return {**found, _OUTSIDE: max(0.0, round(total_us - sum(found.values())))}
 
 
 def _counts(calls: Mapping[str, Calls]) -> dict[str, float]:
@@ -96,11 +98,13 @@ def _memory(system: System, environment: Environment, size: Size) -> Mapping[str
         whole = (bench.redis.memory_bytes() - before) / count
         keys = _keys_of(bench.redis)
         by_kind = {kind: _weight(bench.redis, names) * len(names) / (_FIRST + count) for kind, names in keys.items()}
-        fields = _fields(bench.redis, keys["status"][0])
+        record = _record(bench.redis, keys["status"][0])
+        entry = _entry(bench.redis, keys["stream"][0])
     by_kind["the server's table of keys"] = max(0.0, whole - sum(by_kind.values()))
     return {
         **{f"memory-keys@{kind}": value for kind, value in by_kind.items()},
-        **{f"memory-fields@{name}": value for name, value in fields.items()},
+        **{f"memory-record@{name}": value for name, value in record.items()},
+        **{f"memory-entry@{name}": value for name, value in entry.items()},
     }
 
 
@@ -124,22 +128,37 @@ def _weight(server: Server, names: Sequence[str]) -> float:
     return sum(int(server.command("MEMORY", "USAGE", name, "SAMPLES", 0)) for name in some) / len(some)
 
 
-def _fields(server: Server, record: str) -> dict[str, float]:
-    """Bytes that a record would save without a field, as the server's allocator rounds."""
-    fields = server.command("HGETALL", record)
-    whole = _copy_weight(server, record, fields)
-    return {
-        name: whole - _copy_weight(server, record, {other: fields[other] for other in fields if other != name})
-        for name in fields
-    }
+def _record(server: Server, record: str) -> dict[str, float]:
+    """Bytes of a record by field, as the server's allocator rounds."""
+
+    def weight(fields: Mapping[str, str]) -> float:
+        # Under a name of the same length.
+        name = "_" * len(record)
+        server.command("DEL", name)
+        server.command("HSET", name, *itertools.chain(*fields.items()))
+        return _weight(server, [name])
+
+    return _by_field(server.command("HGETALL", record), weight, "its key, and what each hash has")
 
 
-def _copy_weight(server: Server, record: str, fields: Mapping[str, str]) -> float:
-    """Bytes of a hash with these fields under a name of the same length."""
-    name = "_" * len(record)
-    server.command("DEL", name)
-    server.command("HSET", name, *itertools.chain(*fields.items()))
-    return _weight(server, [name])
+def _entry(server: Server, stream: str) -> dict[str, float]:
+    """Bytes of a stream's entry by field: of many, as they share what holds them."""
+
+    def weight(fields: Mapping[str, str]) -> float:
+        server.command("DEL", _COPY)
+        for _ in range(_ENTRIES):
+            server.command("XADD", _COPY, "*", *itertools.chain(*fields.items()))
+        return _weight(server, [_COPY]) / _ENTRIES
+
+    ((_, fields),) = server.command("XRANGE", stream, "-", "+", "COUNT", 1)
+    return _by_field(fields, weight, "its id, and what each entry has")
+
+
+def _by_field(fields: Mapping[str, str], weight: Callable[[Mapping[str, str]], float], rest: str) -> dict[str, float]:
+    """What leaving out each field would save, and what is left."""
+    whole = weight(fields)
+    saved = {name: whole - weight({other: fields[other] for other in fields if other != name}) for name in fields}
+    return {**saved, rest: whole - sum(saved.values())}
 
 
 MEASUREMENTS = (

@@ -1,6 +1,7 @@
 """Every system has its adapter, its requirements and its place."""
 
 import ast
+import collections
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.catalogue import ENVIRONMENTS, SYSTEMS, System, choose
 from benchmarks.environments import prepare_all, requirements
 from benchmarks.figures import FIGURES
 from benchmarks.goals import GOALS, figure_named
+from benchmarks.plan import Plan
 
 _ADAPTERS = Path(benchmarks.systems.__file__).parent
 
@@ -55,6 +57,32 @@ def test_systems_are_chosen_by_name_and_an_unknown_one_is_named() -> None:
     assert choose([]) == list(SYSTEMS)
     with pytest.raises(KeyError, match="sidekiq"):
         choose(["sidekiq"])
+
+
+def test_a_page_is_only_written_from_results(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["page"])
+
+    assert ended.value.code == 2
+    assert "--from" in capsys.readouterr().err
+
+
+def test_a_full_run_measures_the_core_figures_of_peers_as_often_as_its_own_and_all_else_once() -> None:
+    plan = Plan(choose([]), "full", [], lambda line: None)
+    times = collections.Counter((step.name, system.name) for _, step, system in plan.steps(choose([])))
+
+    assert times["process-one", "saq"] == times["process-one", "heracles"] == times["later", "heracles"] == 3
+    assert times["later", "saq"] == times["backlog", "heracles"] == times["growth-backlog", "heracles"] == 1
+    assert times["growth-backlog", "saq"] == times["later", "rq"] == 0
+
+
+def test_a_quick_run_leaves_out_what_takes_long() -> None:
+    plan = Plan(choose([]), "quick", [], lambda line: None)
+    times = collections.Counter((step.name, system.name) for _, step, system in plan.steps(choose([])))
+
+    assert times["process-one", "saq"] == times["later", "heracles"] == 1
+    assert times["later", "saq"] == times["backlog", "heracles"] == times["growth-backlog", "heracles"] == 0
+    assert plan.estimate_s(choose([])) < 180
 
 
 @pytest.mark.parametrize("arguments", [["--systems=sidekiq"], ["--only=sidekiq"], ["--size=vast"]])

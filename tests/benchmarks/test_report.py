@@ -149,6 +149,15 @@ def test_parts_add_up_and_the_largest_comes_first(grown: Results) -> None:
     assert "4" in lines[6]
 
 
+def test_the_parts_of_one_job_are_printed_from_results_too(
+    grown: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grown.write(tmp_path / "results.json")
+
+    assert main(["profile", f"--from={tmp_path / 'results.json'}"]) == 0
+    assert capsys.readouterr().out.strip() == parts(grown)
+
+
 def test_the_wall_of_one_queue_is_told_by_what_a_job_takes(grown: Results) -> None:
     assert "60,000 jobs a second" in wall(grown)
     assert "from 2.0 worker processes on" in wall(grown)

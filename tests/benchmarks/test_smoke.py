@@ -108,8 +108,9 @@ def test_a_job_at_concurrency_1_takes_one_script_call() -> None:
             bench.await_count(jobs, [process], timeout_s=STALL_S)
             calls = bench.redis.script_calls()
 
-    # Each call reports a job and starts the next. Apart from those: the worker's start, its heartbeats, its first look.
-    assert calls <= jobs + 20
+    # Each call reports a job and starts the next; two a job would be twice as many. Apart from those there are the
+    # start of the worker and its heartbeats, more of them on a slow machine.
+    assert calls < 1.5 * jobs
 
 
 def test_dispatches_of_100_tasks_share_script_calls() -> None:
@@ -120,8 +121,9 @@ def test_dispatches_of_100_tasks_share_script_calls() -> None:
         bench.produce("together", count=jobs)
         calls = bench.redis.script_calls()
 
-    # While a call is under way the others gather for the next one, so about every second one carries 99 of the 100.
-    assert calls <= jobs / 20
+    # While a call is under way the others gather for the next one, so at least every second one carries nearly all of
+    # the 100.
+    assert calls <= jobs / 10
 
 
 def test_jobs_of_one_worker_share_script_calls() -> None:
