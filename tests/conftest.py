@@ -1,5 +1,6 @@
 """Fixtures: a fresh store for each test, on every kind of store there is, and transports on it."""
 
+import logging
 import os
 import shutil
 import signal
@@ -43,6 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell ignores SIGINT in what it runs in the background, and processes pass that on: those of the tests obey it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "stores(*kinds): the only kinds of store on which a test makes sense")
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_unnoticed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What is raised in a callback, or in a task that nobody waits for, reaches the log alone."""
+    yield
+    unnoticed = [record for record in caplog.get_records("call") if record.name == "asyncio"]
+    assert not [record.getMessage() for record in unnoticed if record.levelno >= logging.ERROR]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

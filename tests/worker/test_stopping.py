@@ -165,6 +165,14 @@ async def test_a_start_that_is_given_up_has_begun_nothing(site: Site) -> None:
     assert (record.status, record.token) == (JobStatus.PENDING, 0)
 
 
+async def test_a_worker_may_start_before_it_has_a_queue(site: Site) -> None:
+    worker = Worker(id="early", transport=site.transport)
+    site.workers.append(worker)
+    await worker.start()
+    await worker.create_queue(name=QUEUE)
+    assert (await site.run("Note", 1)).status is JobStatus.COMPLETED
+
+
 async def test_a_queue_is_created_once(site: Site) -> None:
     worker = await site.worker()
     with pytest.raises(OptionError, match="served by worker"):

@@ -74,7 +74,8 @@ class Link:
 
     async def announce(self) -> None:
         """Look after all queues served by now, listen for them, and let others see them."""
-        self._upkeep.serve(self._transports)
+        if self._transports:
+            self._upkeep.serve(self._transports)
         await self._upkeep.show()
         await self._hints.listen_anew()
 
