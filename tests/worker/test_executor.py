@@ -160,6 +160,16 @@ async def test_what_a_job_returns_after_it_was_stopped_may_be_half_of_it(bench: 
     assert await bench.ended(job) == GivenBack()
 
 
+async def test_a_thread_that_ends_because_its_lease_is_lost_may_have_done_half_of_it(bench: Bench) -> None:
+    job = bench.start("GateInThread", "door")
+    await eventually(lambda: "begin door" in BOARD.notes)
+    # As the upkeep's thread does, before the event loop hears of it.
+    job.is_lost = True
+    assert job.flag is not None
+    job.flag.cancelled = True
+    assert await bench.ended(job) == GivenBack()
+
+
 async def test_the_first_reason_to_stop_counts_and_the_second_cancels_again(bench: Bench) -> None:
     job = bench.start("Stubborn", 1)
     await eventually(lambda: BOARD.notes == ["begin"])

@@ -179,9 +179,9 @@ def _outcome(job: HeldJob, ending: Ending | None) -> Outcome:
         return Released() if job.stop is Stop.CANCELLED else GivenBack(begun=False)
     if job.outlived_its_report:
         return Released()
-    if job.stop is None:
-        return ending
-    return conclude(ending, job.stop, job.plan.timeout_ms)
+    # What ends a thread's job whose lease is lost may be the flag, before the event loop has heard of it.
+    stop = Stop.LOST if job.stop is None and job.is_lost else job.stop
+    return ending if stop is None else conclude(ending, stop, job.plan.timeout_ms)
 
 
 def _raised(error: BaseException) -> Failed:

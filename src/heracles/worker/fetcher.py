@@ -79,6 +79,7 @@ class Fetcher:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._is_done = asyncio.Event()
+        self._has_ended = False
         self._failures = 0
         self._failed_closed_at: float | None = None
         #: The store has refused some reports. Which ones shows when each goes by itself, in turn with asking for jobs,
@@ -95,7 +96,7 @@ class Fetcher:
         try:
             await self._is_done.wait()
         finally:
-            self._lane.watch(lambda: None)
+            self._has_ended = True
             self._stop_timer()
             calls = tuple(self._calls)
             for call in calls:
@@ -113,6 +114,8 @@ class Fetcher:
 
     def _consider(self) -> None:
         self._is_nudged = False
+        if self._has_ended:
+            return
         now = self._loop.time()
         while self._may_call(now):
             # What it takes is taken at once: the next one is to find what is left.
@@ -167,9 +170,9 @@ class Fetcher:
         except Exception as error:  # the lane has to survive; a transport should raise nothing else
             logger.exception("unexpected error in the exchange of queue %s", self._lane.queue)
             await self._failed(error)
-        finally:
-            self._calls.remove(_this_task())
-            self._nudge()
+        # Not where it was cancelled: then `run` is ending.
+        self._calls.remove(_this_task())
+        self._nudge()
 
     async def _ask(self, reports: Sequence[Pending], asked: _Asked) -> None:
         if not reports and not asked.slots:

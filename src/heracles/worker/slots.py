@@ -36,6 +36,7 @@ class Slots:
 
     def __init__(self, cap: int | None) -> None:
         self._cap = cap
+        self._is_closed = False
         self._used = 0
         self._turns = 0
         self._seats: dict[str, _Seat] = {}
@@ -50,6 +51,11 @@ class Slots:
         """The queue takes no more; what it has it still gives back."""
         self._seats[queue].limit = 0
         self.want(queue, False)
+
+    def close_all(self) -> None:
+        """No queue takes any from here on. From any thread: the event loop may be blocked, and start another job before
+        it hears of anything."""
+        self._is_closed = True
 
     def want(self, queue: str, wants: bool) -> None:
         """Whether the queue has a reason to look for jobs."""
@@ -66,7 +72,7 @@ class Slots:
 
     def has_room(self, queue: str) -> bool:
         """Whether it could take one, if no other queue wanted it."""
-        return self._seats[queue].room > 0 and self._free() > 0
+        return self._seats[queue].room > 0 and self._free() > 0 and not self._is_closed
 
     @property
     def is_exhausted(self) -> bool:
@@ -76,6 +82,8 @@ class Slots:
     def share(self, queue: str) -> int:
         """How many it could take now."""
         seat = self._seats[queue]
+        if self._is_closed:
+            return 0
         if self._cap is None:
             return seat.room
         free = self._free()

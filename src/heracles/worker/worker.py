@@ -172,6 +172,8 @@ class Worker:
         loop = asyncio.get_running_loop()
 
         def heard(level: int) -> None:
+            if self._crew is not None:
+                self._crew.slots.close_all()
             loop.call_soon_threadsafe(self._heed_signal, level)
             if level == 2:
                 # In a thread of its own, for the event loop may be blocked.
