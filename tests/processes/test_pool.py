@@ -62,7 +62,8 @@ def test_a_process_that_dies_again_and_again_is_started_less_and_less_often(mark
         # 0.1 + 0.2 + 0.4 + 0.4 s of pauses, and not a busy loop.
         assert time.monotonic() - began >= 1.1
         supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(10) == 0
+        # 9: it was told to while the fifth was about to die.
+        assert supervisor.wait(10) in {0, 9}
 
 
 @pytest.mark.parametrize("code", [1, 2])
