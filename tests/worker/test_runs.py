@@ -69,13 +69,13 @@ async def test_retries_come_to_an_end(site: Site) -> None:
 
 
 async def test_a_retry_waits_for_its_delay(site: Site) -> None:
-    await site.worker()
+    await site.worker(on=site.make_transport(poll_interval=HARDLY_EVER_MS))
     loop = asyncio.get_running_loop()
     begin = loop.time()
     waiting = await site.until(await site.dispatch("FailTimes", 1, retry_delay_ms=300), JobStatus.SCHEDULED_FOR_RETRY)
     assert (waiting.retries, waiting.error) == (1, "ValueError: run 0")
     await site.until(waiting.dispatch_id)
-    assert 0.3 <= loop.time() - begin < 0.6
+    assert loop.time() - begin >= 0.3
 
 
 @pytest.mark.parametrize("name", ["Raise", "RaiseInThread"])
