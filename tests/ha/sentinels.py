@@ -1,5 +1,10 @@
 """What can be done to a master that sentinels watch."""
 
+from collections.abc import Mapping
+from functools import partial
+
+import redis
+
 from tests.ha.service import PATIENCE_S
 from tests.servers import Sentinels, Server
 from tests.waiting import eventually
@@ -12,6 +17,14 @@ def url_of(watched: Sentinels) -> str:
     """For producers and workers."""
     listed = ",".join(f"{host}:{port}" for host, port in watched.addresses)
     return f"redis+sentinel://{listed}/{watched.NAME}"
+
+
+def replication_of(server: Server) -> Mapping[str, str]:
+    """What it says of its replication; nothing where Sentinels end all connections, as they do when a role changes."""
+    try:
+        return server.info("replication")
+    except redis.ConnectionError:
+        return {}
 
 
 def role_of(server: Server) -> str:
@@ -35,9 +48,8 @@ async def switch_as_planned(watched: Sentinels) -> None:
 
 def _is_caught_up(watched: Sentinels, old: Server) -> bool:
     offset = old.info("replication")["master_repl_offset"]
-    return all(
-        server.info("replication")["slave_repl_offset"] == offset for server in watched.servers if server is not old
-    )
+    others = [server for server in watched.servers if server is not old]
+    return all(replication_of(server).get("slave_repl_offset") == offset for server in others)
 
 
 async def switched(watched: Sentinels, old: Server) -> None:
@@ -48,7 +60,7 @@ async def switched(watched: Sentinels, old: Server) -> None:
 async def joined(old: Server) -> None:
     """Returns when an old master is a replica, in step with the new one."""
     await eventually(
-        lambda: old.info("replication").get("master_link_status") == "up",
+        lambda: replication_of(old).get("master_link_status") == "up",
         what="the old master is a replica",
         deadline_s=PATIENCE_S,
         interval_s=0.1,
@@ -64,13 +76,20 @@ async def cut_replicas_off(watched: Sentinels) -> None:
         replica.command("CONFIG", "SET", "masterauth", "wrong")
     master.command("CLIENT", "KILL", "TYPE", "replica")
     await eventually(
-        lambda: all(replica.info("replication")["master_link_status"] == "down" for replica in replicas),
+        lambda: all(replication_of(replica).get("master_link_status") == "down" for replica in replicas),
         what="the replicas are cut off",
     )
 
 
-def let_replicas_in(watched: Sentinels) -> None:
+async def let_replicas_in(watched: Sentinels) -> None:
     """Undo ``cut_replicas_off``."""
     for server in watched.servers:
         if server.process is not None:
-            server.command("CONFIG", "SET", "masterauth", "")
+            await eventually(partial(_forget_password, server), what="it has no password any more")
+
+
+def _forget_password(server: Server) -> bool:
+    try:
+        return bool(server.command("CONFIG", "SET", "masterauth", ""))
+    except redis.ConnectionError:
+        return False

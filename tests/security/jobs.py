@@ -5,7 +5,7 @@ import asyncio
 from heracles import Job, JobOverlapBehavior, job
 
 
-@job(queue="guarded")
+@job(queue="guarded", name="guarded-double")
 async def double(number: int) -> int:
     return 2 * number
 
@@ -20,7 +20,7 @@ async def fail(times: int) -> str:
     raise ValueError("as it was told to " + "x" * 100)
 
 
-@Job.register(queue="guarded", max_retries=1, retry_delay=1)
+@Job.register(queue="guarded", name="GuardedFailOnce", max_retries=1, retry_delay=1)
 class FailOnce(Job):
     """Succeeds at its first retry."""
 

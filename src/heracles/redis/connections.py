@@ -145,7 +145,9 @@ class Opened:
 
         It is kept for the next one, unless the caller is gone before its answer.
         """
+        await self.servers.look()
         spare = self._spare.setdefault(key, [])
+        spare[:] = [wire for wire in spare if wire.is_open]
         wire = spare.pop() if spare else await self.servers.open_wire(key)
         try:
             yield wire

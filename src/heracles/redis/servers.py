@@ -39,6 +39,10 @@ class Servers(Protocol):
         """A further connection to the server that has the key."""
         ...
 
+    async def look(self) -> None:
+        """Before a further connection is used again: see that it leads where its key is, if no refusal would tell."""
+        ...
+
     async def call_each(self, command: Command) -> list[Any]:
         """The replies of every server that has keys."""
         ...
@@ -91,6 +95,9 @@ class SingleServer:
         """As ``Servers``."""
         return await self._dial()
 
+    async def look(self) -> None:
+        """As ``Servers``."""
+
     async def call_each(self, command: Command) -> list[Any]:
         """As ``Servers``."""
         return await self._client.call(command)
@@ -125,7 +132,7 @@ class SentinelServer:
 
     async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
         """As ``Servers``."""
-        await self._check_master()
+        await self.look()
         self._under_way += 1
         try:
             replies = await self._client.call(*commands, repeat=repeat)
@@ -198,25 +205,26 @@ class SentinelServer:
             raise found
         return (found[0].decode(), int(found[1])) if found else None
 
-    async def _check_master(self) -> None:
+    async def look(self) -> None:
+        """As ``Servers``."""
         loop = asyncio.get_running_loop()
         if self._watch is None:
-            self._watch = loop.call_later(MASTER_CHECK_S, self._look)
+            self._watch = loop.call_later(MASTER_CHECK_S, self._look_again)
         unchecked_s = loop.time() - self._checked_at
-        if self._client.peer is None or unchecked_s < MASTER_CHECK_S:
+        if unchecked_s < MASTER_CHECK_S or (self._client.peer is None and not self._further):
             return
         check = self._begin_check(loop)
         if unchecked_s > LONGEST_UNCHECKED_S:
             # Others wait for it too: a caller that is cancelled must not end it.
             await asyncio.wait([check])
 
-    def _look(self) -> None:
+    def _look_again(self) -> None:
         """Ask also while nothing is called: a master that is frozen or paused holds calls up for a whole time-out."""
         self._watch = None
         if self._under_way:
             loop = asyncio.get_running_loop()
             self._begin_check(loop)
-            self._watch = loop.call_later(MASTER_CHECK_S, self._look)
+            self._watch = loop.call_later(MASTER_CHECK_S, self._look_again)
 
     def _begin_check(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Task[None]":
         self._checked_at = loop.time()
@@ -285,6 +293,9 @@ class ClusterServers:
         except LostError:
             self._distrust(address)
             raise
+
+    async def look(self) -> None:
+        """As ``Servers``."""
 
     async def call_each(self, command: Command) -> list[Any]:
         """As ``Servers``."""

@@ -67,18 +67,18 @@ local function store_ready(at, is_twin)
   else
     message = call('XADD', core.stream_of(priority), '*', unpack(entry(at)))
   end
-  local further = {}
-  if priority ~= 10 then
-    further[1], further[2] = 'priority', priority
+  local key, ref = K.status .. ':' .. id .. ':' .. dispatch, dispatch .. ':' .. id
+  wakes = true
+  if is_twin and priority == 10 then
+    return core.change(key, ref, false, 'pending', nil, 'createdAt', now_iso, 'messageId', message)
   end
+  local further = priority ~= 10 and { 'priority', priority } or {}
   if not is_twin then
     law().places.index({ id = id, dispatch = dispatch }, core.next_change())
     further[#further + 1] = 'indexed'
     further[#further + 1] = '1'
   end
-  core.change(K.status .. ':' .. id .. ':' .. dispatch, dispatch .. ':' .. id, false, 'pending', nil, 'createdAt', now_iso,
-    'messageId', message, unpack(further))
-  wakes = true
+  core.change(key, ref, false, 'pending', nil, 'createdAt', now_iso, 'messageId', message, unpack(further))
 end
 
 local function due_at(at)
