@@ -5,8 +5,9 @@ dispatch: ``dispatchId:jobId``, so that equal scores sort by dispatch. Times are
 
 One job
     P:status:Q:jobId:dispatchId   hash: the record. ``messageId`` while it has a stream entry, ``priority`` when not 10,
-                                  ``overlap`` when NO_OVERLAP, ``token``, ``deliveries``, ``session`` (the consumer that
-                                  runs it), ``lost`` (the token that was reclaimed last), ``due``, ``unknownSince``,
+                                  ``overlap`` when NO_OVERLAP, ``token``, ``deliveries`` (a first run has none),
+                                  ``session`` (the consumer that runs it; a first run has it only where that has another
+                                  name in the stream), ``lost`` (the token reclaimed last), ``due``, ``unknownSince``,
                                   ``overlapDelay``, ``adopted`` (another program's entry), ``order`` (of those due at
                                   one time), ``indexed`` (in an index), and what the docs list.
                                   Its time to live starts when the job has ended.

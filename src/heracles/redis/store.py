@@ -14,7 +14,7 @@ from heracles.redis.connections import Endpoint, Redis
 from heracles.redis.entries import text_of
 from heracles.redis.keys import Keys
 from heracles.redis.refusals import Refusal, translate
-from heracles.redis.scripts import script
+from heracles.redis.scripts import Script, script
 from heracles.redis.servers import Servers
 from heracles.redis.wire import Argument, Wire
 
@@ -137,14 +137,39 @@ class Store:
     ) -> list[Any]:
         verb, servers = script(name), await self.servers()
         call: Command = ("EVALSHA", verb.sha, len(keys), *keys, *arguments)
-        calls = (call,) if then is None else (call, then)
-        replies = await servers.call(keys[0], *calls, repeat=repeat)
+        if then is not None:
+            return await self._evaluate_and_wait(verb, call, then)
+        return [self._accept(reply) for reply in await self._call(servers, verb, call, repeat)]
+
+    async def _call(self, servers: Servers, verb: Script, call: Command, repeat: bool) -> list[Any]:
+        key = str(call[3])
+        replies = await servers.call(key, call, repeat=repeat)
         if isinstance(replies[0], Refusal) and replies[0].code == "NOSCRIPT":
             load: Command = ("SCRIPT", "LOAD", verb.text)
             # It was refused as a whole, and did nothing.
-            loaded, *replies = await servers.call(keys[0], load, *calls, repeat=repeat)
+            loaded, *replies = await servers.call(key, load, call, repeat=repeat)
             self._accept(loaded)
-        return [self._accept(reply) for reply in replies]
+        return replies
+
+    async def _evaluate_and_wait(self, verb: Script, call: Command, then: Command) -> list[Any]:
+        """The answers of a script that bears being repeated, and of a command that waits behind it.
+
+        On a connection of its own, the same for both: what waits for a replica holds nobody up, and speaks of the
+        server that has run the script.
+        """
+        try:
+            return await self._on_one_wire(call, then)
+        except TransportError as error:
+            logger.debug("a script is called again before its durability is waited for: %s", error)
+        # The script was not loaded there, or the key is elsewhere now: a plain call sees to both.
+        answer = self._accept((await self._call(await self.servers(), verb, call, repeat=True))[0])
+        _, waited = await self._on_one_wire(call, then)
+        return [answer, waited]
+
+    async def _on_one_wire(self, call: Command, then: Command) -> list[Any]:
+        async with self.borrowed_wire(str(call[3])) as wire:
+            replies = (wire.send(call), wire.send(then, DURABLE_WITHIN_MS / 1000))
+            return [self._accept(await reply) for reply in replies]
 
     def _learn(self, queue: str) -> tuple[Sequence[str], Command]:
         settings = self.settings

@@ -1,5 +1,6 @@
 """What workers call: exchange, recover, beat, retire."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -142,18 +143,26 @@ class Working:
 
     async def beat(self, session: Session, queues: Sequence[str], status: str, held: Sequence[Held]) -> Beaten:
         """As ``Transport.beat``."""
-        lost: list[Held] = []
-        cancelled: list[Held] = []
-        for queue, jobs in _by_queue(held).items():
-            for part in chunks(jobs):
-                arguments: list[Argument] = [session.worker_id, self._consumer(session), session.consumer]
-                for job in part:
-                    arguments += (job.job_id, job.dispatch_id, job.token, job.receipt)
-                letters = text_of(await self._store.run("renew", queue, *arguments))
-                lost += [job for job, letter in zip(part, letters, strict=True) if letter == "l"]
-                cancelled += [job for job, letter in zip(part, letters, strict=True) if letter == "c"]
-        await self._show(session, queues, status, [job.dispatch_id for job in held])
-        return Beaten(lost=tuple(lost), cancelled=tuple(cancelled))
+        parts = [(queue, part) for queue, jobs in _by_queue(held).items() for part in chunks(jobs)]
+        # At once, for the worker counts its leases as renewed when it has all answers: one after the other they would
+        # outlast a short lease on a slow network.
+        renewing = asyncio.gather(*(self._renew(session, queue, part) for queue, part in parts))
+        answers, _ = await asyncio.gather(
+            renewing, self._show(session, queues, status, [job.dispatch_id for job in held])
+        )
+        told = [pair for answer in answers for pair in answer]
+        return Beaten(
+            lost=tuple(job for job, letter in told if letter == "l"),
+            cancelled=tuple(job for job, letter in told if letter == "c"),
+        )
+
+    async def _renew(self, session: Session, queue: str, jobs: Sequence[Held]) -> Sequence[tuple[Held, str]]:
+        """Each job with the letter that renew.lua has for it."""
+        arguments: list[Argument] = [session.worker_id, self._consumer(session), session.consumer]
+        for job in jobs:
+            arguments += (job.job_id, job.dispatch_id, job.token, job.receipt)
+        letters = text_of(await self._store.run("renew", queue, *arguments))
+        return list(zip(jobs, letters, strict=True))
 
     async def _show(self, session: Session, queues: Sequence[str], status: str, running: Sequence[str]) -> None:
         """Renew the worker's record."""
@@ -170,11 +179,15 @@ class Working:
             "session": session.consumer,
         }
         fields = [part for pair in record.items() for part in pair]
+        await asyncio.gather(
+            self._write(key, *fields),
+            self._store.insist(keys.workers, "ZADD", keys.workers, now_ms, session.worker_id),
+            *([self._store.insist(keys.queues, "SADD", keys.queues, *queues)] if queues else []),
+        )
+
+    async def _write(self, key: str, *fields: str) -> None:
         await self._store.insist(key, "HSET", key, *fields)
         await self._store.command(key, "EXPIRE", key, WORKER_TTL_S)
-        await self._store.insist(keys.workers, "ZADD", keys.workers, now_ms, session.worker_id)
-        if queues:
-            await self._store.insist(keys.queues, "SADD", keys.queues, *queues)
 
     # ------------------------------------------------------------------------------------------------------ retire
 
