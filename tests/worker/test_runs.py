@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -199,6 +200,26 @@ async def test_a_blocked_event_loop_is_told_with_job_and_line(site: Site, caplog
     assert "Block dispatch-1" in warning
     assert "jobs.py, line " in warning
     assert "in execute" in warning
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out"])
+async def test_code_that_does_not_end_is_told_and_counted(
+    site: Site, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heracles.worker.watchdog.DEAF_S", 0.1)
+    await site.worker()
+    fields: dict[str, Any] = {"timeout_ms": 50} if how == "timed out" else {}
+    deaf = await site.dispatch("GateInThread", "door", True, **fields)
+    await site.dispatch("Gate", "other")
+    await site.noted("begin door", "begin other")
+    if how == "cancelled":
+        await site.transport.cancel(QUEUE, [deaf])
+    said = await eventually(lambda: [line for line in caplog.messages if "told to end" in line])
+    assert f"GateInThread {deaf} goes on" in said[0]
+    assert f"({how})" in said[0]
+    assert "one of 1 such among 2 running jobs" in said[0]
+    assert (await site.run("Note", 1)).status is JobStatus.COMPLETED
+    assert len([line for line in caplog.messages if "told to end" in line]) == 1
 
 
 async def test_the_log_has_the_traceback_of_a_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from heracles.worker.health import StoreHealth
 from heracles.worker.heartbeat import STOPPING, Heartbeat
 from heracles.worker.held import HeldJob, HeldJobs, Stop
 from heracles.worker.maintenance import Maintenance
-from heracles.worker.watchdog import LeaseWatch, LoopWatch
+from heracles.worker.watchdog import DeafWatch, LeaseWatch, LoopWatch
 
 logger = logging.getLogger("heracles.worker")
 
@@ -51,6 +51,7 @@ class Upkeep:
         self._heartbeat = Heartbeat(transport, session, held, health, self._tell)
         self._maintenance = Maintenance()
         self._loop_watch = LoopWatch(held)
+        self._deaf_watch = DeafWatch(held)
         self._watch_leases(transport.settings.lease_ms)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -147,6 +148,7 @@ class Upkeep:
         while not self._main_loop.is_closed():
             self._lease_watch.check()
             self._loop_watch.check()
+            self._deaf_watch.check()
             await asyncio.sleep(self._tick_s)
         # Its tasks are gone with it: what it held must be free for others when the leases end.
         logger.warning("the event loop of the worker was closed without stopping it")

@@ -1,4 +1,4 @@
-"""Watches, from a thread that no job can block, over leases that end and over an event loop that stands still."""
+"""Watches, from a thread that no job can block: leases that end, an event loop that stands still, code that is deaf."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from heracles.worker.held import HeldJob, HeldJobs
+from heracles.worker.held import HeldJob, HeldJobs, Key
 
 logger = logging.getLogger("heracles.worker")
 
 #: From how many seconds on a blocked event loop is worth a warning; a block that lasts is told again at ten times that.
 BLOCKED_S = 1.0
 TOLD_AGAIN = 10.0
+#: How many seconds code may take to end once it was told to, before that is worth a warning.
+DEAF_S = 5.0
 
 
 class LeaseWatch:
@@ -90,6 +92,37 @@ class LoopWatch:
     def _running_job(self) -> HeldJob | None:
         current = asyncio.current_task(self._loop)
         return next((job for job in self._held.all() if job.task is not None and job.task is current), None)
+
+
+class DeafWatch:
+    """Finds code that goes on although it was told to end, which keeps a slot, and counts it."""
+
+    def __init__(self, held: HeldJobs) -> None:
+        self._held = held
+        #: Since when each is seen to go on, by time.monotonic(); infinite once it was told of.
+        self._since: dict[Key, float] = {}
+
+    def check(self) -> None:
+        """Warn of each once."""
+        now, held = time.monotonic(), self._held.all()
+        stopped = [job for job in held if job.stop is not None and not job.ended]
+        self._since = {job.key: self._since.get(job.key, now) for job in stopped}
+        for job in stopped:
+            if now - self._since[job.key] >= DEAF_S:
+                self._since[job.key] = float("inf")
+                self._tell(job, len(stopped), len(held))
+
+    def _tell(self, job: HeldJob, deaf: int, held: int) -> None:
+        assert job.stop is not None
+        logger.warning(
+            "%s goes on %.0f s after it was told to end (%s) and keeps its slot, one of %d such among %d running jobs: "
+            "let its code look at self.cancelled",
+            job,
+            DEAF_S,
+            job.stop.value,
+            deaf,
+            held,
+        )
 
 
 #: Where the code of async jobs is called from.
