@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
 from heracles import JobStatus, Queue, TransportError
 from heracles.transport import Transport
@@ -11,6 +12,7 @@ from tests import history
 from tests.cli.process import Running
 from tests.faults.app import Tick
 from tests.processes.site import QUEUE, ProcessSite
+from tests.stores import Store
 from tests.waiting import eventually
 
 #: Seconds within which service has to resume after an outage; the tests of long outages hold it to that.
@@ -29,8 +31,8 @@ class FaultSite(ProcessSite):
 
     app = "tests.faults.app"
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]  # as there
+    def __init__(self, store: Store, folder: Path, processes: ExitStack) -> None:
+        super().__init__(store, folder, processes)
         #: More of the environment of the worker processes.
         self.more: dict[str, str] = {}
 
@@ -54,18 +56,18 @@ class FaultSite(ProcessSite):
         return [event for event in events if isinstance(event, history.Ended) and event.dispatch_id == dispatch_id]
 
     async def serving(self, *arguments: str, id: str = "worker-1", lease_ms: int = 1000) -> Running:
-        """A worker process, once it has run a job."""
+        """A worker process, once it takes jobs."""
         worker = self.worker(*arguments, id=id, lease_ms=lease_ms)
         worker.await_line("jobs: ")
         return worker
 
-    async def serves(self, name: str = "Tick", within_s: float = SOON_ENOUGH_S) -> None:
+    async def serves(self) -> None:
         """Returns when a job that is dispatched from now on has been completed."""
-        await eventually(lambda: self._is_served(name), what=f"a new {name} is completed", deadline_s=within_s)
+        await eventually(self._is_served, what="a new job is completed", deadline_s=SOON_ENOUGH_S)
 
-    async def _is_served(self, name: str) -> bool:
+    async def _is_served(self) -> bool:
         try:
-            dispatch_id = await self.dispatch(name)
+            dispatch_id = await self.dispatch("Tick")
             async with asyncio.timeout(1):
                 return (await self.until(dispatch_id)).status is JobStatus.COMPLETED
         except (TransportError, TimeoutError, AssertionError):

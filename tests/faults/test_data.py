@@ -92,7 +92,9 @@ def _longest_wait(server: Server) -> float:
     """For how many seconds at most the next blocking command is to wait."""
     with server.client() as client, client.monitor() as monitor:  # type: ignore[no-untyped-call]  # redis-py has none
         while True:
-            words = monitor.next_command()["command"].split()
+            heard = monitor.next_command()
+            assert heard is not None
+            words = heard["command"].split()
             assert "BLOCK" not in words, "nothing waits on a stream"
             if words[0] == "BLPOP":
                 return float(words[-1])
@@ -110,6 +112,7 @@ async def test_a_server_killed_again_and_again_loses_nothing_acknowledged(
     workers = [await site.serving("--concurrency=2", id=f"worker-{number}") for number in range(2)]
     transport = RedisTransport(connection=proxied, key_prefix=site.prefix, lease=1000)
     async with steadily(transport) as steady:
+        back_ms = 0
         for _ in range(3):
             server.restart()
             back_ms = now_ms()
