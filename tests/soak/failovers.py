@@ -18,6 +18,8 @@ _LOOK_S = 0.1
 _LOOKS = 10
 #: How long a failover, and an old master's way back, may take.
 _PATIENCE_S = 60.0
+#: When all clients have left an old master.
+_HEARD_S = 4.0
 #: What was acknowledged so shortly before may not have reached a replica.
 _BEHIND_MS = 1000
 #: A slot's keys move in so many steps of so many keys.
@@ -63,9 +65,9 @@ def failover_order(field: Field) -> bool:
     old, since_ms = site.a_master(field.rng), now_ms()
     if not site.order_failover(old):
         return False
-    # The replica has all that was acknowledged.
+    # The replica has all that was acknowledged. Whoever does not hear of the switch asks after some seconds.
     end, release = field.begin_outage(since_ms=since_ms), field.hold_store()
-    _until(field, lambda: site.is_replaced(old), end, "the failover that was ordered")
+    _until(field, lambda: site.is_replaced(old), lambda: field.later(_HEARD_S, end), "the failover that was ordered")
     _until(field, lambda: site.is_replaced(old) and site.is_whole(), release, "all replicas follow the new master")
     return True
 

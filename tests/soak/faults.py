@@ -42,8 +42,9 @@ def worker_kill(field: Field) -> bool:
 def _freeze(field: Field, share: tuple[float, float]) -> bool:
     if (worker := _free_worker(field)) is None:
         return False
+    since_ms = now_ms()
     thaw = field.fleet.freeze(worker)
-    end = field.begin_outage() if field.site.is_held_up_by_one else None
+    end = field.begin_outage(since_ms=since_ms) if field.site.is_held_up else None
 
     def go_on() -> None:
         thaw()

@@ -112,7 +112,6 @@ class WorkerProcess(Child):
         self.trouble = ""
         #: Its exit is looked for until then: it was told to stop.
         self.stops_by: float | None = None
-        self._starts_at = 0.0
 
     @property
     def has_begun(self) -> bool:
@@ -221,9 +220,4 @@ class Fleet:
 
 def process_environment(folder: Path, url: str, options: str) -> Mapping[str, str]:
     """What every process of the soak is told."""
-    return {
-        "HERACLES_URL": url,
-        "SOAK_FOLDER": str(folder),
-        "SOAK_OPTIONS": options,
-        "HOME": os.environ.get("HOME", "/"),
-    }
+    return {"HERACLES_URL": url, "SOAK_FOLDER": str(folder), "SOAK_OPTIONS": options}

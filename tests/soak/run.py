@@ -115,19 +115,20 @@ class Soak:
     def _disturb(self) -> None:
         field = self._field
         start = time.monotonic()
-        end, next_fault, next_line = start + self._plan.seconds, start + field.lease_s, start
+        end, next_fault, next_line = start + self._plan.seconds, start + self._plan.calm_s, start
         while (now := self._tick()) < end:
             if now >= next_fault and self._plan.faults:
-                self._harm()
-                next_fault = now + field.rng.expovariate(1 / self._plan.calm_s)
+                # Where one cannot be done now, another one is tried at the next turn.
+                next_fault = now + (field.rng.expovariate(1 / self._plan.calm_s) if self._harm() else 0)
             if now >= next_line:
                 next_line = now + _BETWEEN_LINES_S
                 self._tell(f"{now - start:5.0f} s  {self._progress()}")
 
-    def _harm(self) -> None:
+    def _harm(self) -> bool:
         name = self._field.rng.choice(self._plan.faults)
-        if FAULTS[name](self._field):
-            self._field.tally[name] += 1
+        is_done = FAULTS[name](self._field)
+        self._field.tally[name] += is_done
+        return is_done
 
     def _tick(self) -> float:
         """Do what is due; the time."""

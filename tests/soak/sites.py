@@ -2,6 +2,7 @@
 
 import json
 import random
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.proxy import Proxy
 from tests.servers import HOST, Cluster, Sentinels, Server, redis_7
 from tests.soak.leftovers import in_redis, in_sqlite
 
+_LONGEST_TRANSACTION_S = 0.25
 #: What was acknowledged is on disk: a killed server loses nothing.
 DURABLE_SERVER = {"appendonly": "yes", "appendfsync": "always"}
 WORKER_FAULTS = (
@@ -38,8 +40,11 @@ class Site:
 
     #: The faults that suit it.
     faults: tuple[str, ...] = ()
-    #: Whether a process that is frozen may hold up all others.
-    is_held_up_by_one = False
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether a process that was frozen now keeps all others from it."""
+        return False
 
     def start(self) -> None:
         """Returns when it serves."""
@@ -80,7 +85,6 @@ class SqliteSite(Site):
     """One file."""
 
     faults = (*WORKER_FAULTS, "write-lock")
-    is_held_up_by_one = True
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "jobs.db"
@@ -88,6 +92,19 @@ class SqliteSite(Site):
     @property
     def url(self) -> str:
         return f"sqlite:///{self.path}"
+
+    @property
+    def is_held_up(self) -> bool:
+        # Transactions take milliseconds: a lock that nobody gets for longer is that of a process that stands still.
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=_LONGEST_TRANSACTION_S)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            connection.close()
+        return False
 
     def leftovers(self) -> Sequence[str]:
         return in_sqlite(self.path)
@@ -198,7 +215,7 @@ class SentinelSite(FailingOverSite):
 
     def is_replaced(self, old: Server) -> bool:
         master = self._watched.master
-        return master is not old and master.info("replication")["role"] == "master" and _is_demoted(old)
+        return master is not old and master.info("replication")["role"] == "master"
 
     def order_failover(self, old: Server) -> bool:
         # As an operator should: without it the old master goes on for a second, and one replica with it, so that what
@@ -261,10 +278,10 @@ class ClusterSite(FailingOverSite):
         return rng.choice(self.masters())
 
     def is_replaced(self, old: Server) -> bool:
-        others = [server for server in self.servers if server is not old and server.process is not None]
+        others = [server for server in self.servers if server is not old]
         roles = [server.info("replication")["role"] for server in others]
         states = [server.info("cluster-info")["cluster_state"] for server in others]
-        return roles.count("master") == self.count and set(states) == {"ok"} and _is_demoted(old)
+        return roles.count("master") == self.count and set(states) == {"ok"}
 
     def order_failover(self, old: Server) -> bool:
         for server in self.servers:
@@ -276,8 +293,3 @@ class ClusterSite(FailingOverSite):
 
 def _are_in_step(roles: Sequence[Mapping[str, str]]) -> bool:
     return all(role["role"] == "master" or role["master_link_status"] == "up" for role in roles)
-
-
-def _is_demoted(server: Server) -> bool:
-    """Whether it takes no writes any more: a replica, or gone."""
-    return server.process is None or server.info("replication")["role"] != "master"

@@ -56,7 +56,7 @@ def _words(event: AnyEvent, origin_ms: int) -> str:
     """Its fields; times count from the beginning of the history."""
     shown = []
     for name, value in msgspec.structs.asdict(event).items():
-        if name.endswith("_ms") and value is not None:
+        if name.endswith("_ms") and value is not None and value >= origin_ms:  # a time, no duration
             shown.append(f"{name}={value - origin_ms}")
         elif value is not None:
             shown.append(f"{name}={value}")
