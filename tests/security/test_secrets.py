@@ -21,8 +21,8 @@ from tests.servers import Server
 from tests.waiting import eventually_sync
 
 SECRET = PASSWORDS["worker"]
-#: Attempts that are watched, and how many a worker makes a second at most, all its parts together.
-ATTEMPTS, MOST_A_SECOND = 12, 25
+#: Refused commands that are watched, and how many a worker sends a second at most, all its parts together.
+ATTEMPTS, MOST_A_SECOND = 40, 25
 APP = """\
 from heracles import job
 
