@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
+from typing import Any
 
+import msgspec
 import pytest
 
 from heracles.model import Change, Delivery, JobStatus, ReportKind, Storing, Verdict
@@ -57,7 +59,7 @@ def test_changes_are_read_as_they_were_told() -> None:
     telling.add("pending", others[1:3])
     telling.add("failed", [pair], "Boom: x")
     telling.add("", others[3:])
-    told = told_in(telling.body(5))
+    told = told_in(telling.body(5), 7)
     assert telling.count == len(told) == 6
     names = [*[(name, JobStatus.PENDING) for name in (pair, *others[:3])], (pair, JobStatus.FAILED), (others[3], None)]
     assert [((each.job_id, each.dispatch_id), each.status) for each in told] == names
@@ -66,12 +68,28 @@ def test_changes_are_read_as_they_were_told() -> None:
     )
 
 
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xc1", "text", 1.5])
+def test_changes_that_somebody_has_edited_are_a_gap(body: Any) -> None:
+    assert told_in(body, 7) == [Change(job_id="", dispatch_id="", status=None, at_ms=7)]
+
+
 # ---- reports
 
 
 async def _start(sqlite: SqliteTransport, count: int) -> list[Delivery]:
     await sqlite.enqueue("q", [envelope() for _ in range(count)])
     return list((await sqlite.exchange("q", session(), [], count)).started)
+
+
+@pytest.mark.parametrize("receipt", ["", "x", "9" * 18, "9" * 19, "9" * 5000])
+@pytest.mark.parametrize("kind", [ReportKind.COMPLETED, ReportKind.FAILED])
+async def test_a_receipt_that_names_no_job_is_only_where_to_look_first(
+    receipt: str, kind: ReportKind, sqlite: SqliteTransport
+) -> None:
+    (delivery,) = await _start(sqlite, 1)
+    told = report(delivery, kind)
+    answer = await sqlite.exchange("q", session(), [msgspec.structs.replace(told, receipt=receipt)], 0)
+    assert answer.verdicts == (Verdict.APPLIED,)
 
 
 async def test_reports_of_all_kinds_in_one_call_get_their_own_verdicts(make_sqlite: MakeSqlite) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import heracles.sqlite
-from heracles.sqlite.queries import SCHEMA, SQL
+from heracles.sqlite.queries import SCHEMA, SQL, SQL_FOR_ONE
 
 #: What a plan says where every row is looked at. Tables of a few rows, and lists that were handed over, may be.
 SMALL = {"queues", "store", "workers", "json_each", "sqlite_master", "CONSTANT", "(subquery-1)", "ended"}
@@ -72,6 +72,14 @@ def test_each_search_has_its_index(connection: sqlite3.Connection, name: str, in
 @pytest.mark.parametrize("name", ["ready_jobs", "due_jobs", "ended_leases", "first_in_line", *ENDINGS])
 def test_what_is_taken_in_order_is_not_sorted(connection: sqlite3.Connection, name: str) -> None:
     assert not any("TEMP B-TREE" in step for step in _plan(connection, name)), _plan(connection, name)
+
+
+@pytest.mark.parametrize("name", SQL_FOR_ONE)
+def test_a_statement_for_one_id_reads_no_list(connection: sqlite3.Connection, name: str) -> None:
+    named = dict.fromkeys(re.findall(r":(\w+)", SQL_FOR_ONE[name]), 1)
+    plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + SQL_FOR_ONE[name], named)]
+    assert plan
+    assert all("INTEGER PRIMARY KEY (rowid=?)" in step for step in plan), plan
 
 
 def test_each_statement_is_used() -> None:

@@ -33,6 +33,9 @@ _LISTING_S = 0.05
 _RENEWAL_S = 5.0
 _LARGEST_MESSAGE = 65_536
 
+_body_of = msgspec.json.Encoder().encode
+_message_in = msgspec.json.Decoder(Message).decode
+
 
 def folder_of(path: str) -> Path:
     """Where the sockets of that database's users are."""
@@ -151,7 +154,7 @@ class SocketBell:
                 inbox.close()
                 return
             try:
-                self._receive(msgspec.json.decode(body, type=Message))
+                self._receive(_message_in(body))
             except msgspec.DecodeError as error:
                 logger.debug("a message that was none: %s", error)
             except Exception:
@@ -188,7 +191,7 @@ class SocketBell:
     def send(self, name: str, message: Message) -> bool:
         """Whether that process got it; one that is gone is removed."""
         with self._lock:
-            return self._send(msgspec.json.encode(message), name)
+            return self._send(_body_of(message), name)
 
     def _send(self, body: bytes, name: str) -> bool:
         if self._outbox is None:

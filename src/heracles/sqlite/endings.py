@@ -8,7 +8,15 @@ import msgspec
 from heracles.model import JobStatus
 from heracles.sqlite.turn import Turn
 
-_ids_in = msgspec.json.Decoder(list[int]).decode
+_decode = msgspec.json.Decoder(list[int]).decode
+
+
+def ids_in(jobs: str) -> list[int]:
+    """The ids of the jobs of a row; none where somebody has written something else."""
+    try:
+        return _decode(jobs)
+    except msgspec.DecodeError:
+        return []
 
 
 class EndingRow(NamedTuple):
@@ -25,8 +33,8 @@ class EndingRow(NamedTuple):
 
     @property
     def ids(self) -> list[int]:
-        """Its jobs, in the order of ending."""
-        return _ids_in(self.jobs)
+        """Its jobs, in the order of ending; none where somebody has written something else."""
+        return ids_in(self.jobs)
 
     @property
     def keeps_entries(self) -> bool:

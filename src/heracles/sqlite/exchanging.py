@@ -98,12 +98,14 @@ def exchange(turn: Turn, step: Step) -> Exchange:
     if step.slots > 0:
         times = _move_on(turn, times, pause_on_error=step.pause_on_error)
         if not turn.paused:
-            started = start_ready(turn, step.session, step.slots, suspects=step.suspects)
+            started = start_ready(
+                turn, step.session, step.slots, suspects=step.suspects, pause_on_error=step.pause_on_error
+            )
             if len(started) < step.slots and turn.has_set_aside:
                 times = first_times(turn)
     trim_finished(turn, is_busy=0 < step.slots <= len(started))
     # Where slots are left, nothing is.
-    may_be_ready = len(started) >= step.slots
+    may_be_ready = turn.has_left_ready or len(started) >= step.slots
     return Exchange(
         verdicts=verdicts,
         started=tuple(started),

@@ -9,7 +9,7 @@ from heracles.model import Beaten, Delivery, Held, JobStatus, Session, WorkerInf
 from heracles.options import StoreSettings
 from heracles.sqlite.ending import release
 from heracles.sqlite.queries import SQL
-from heracles.sqlite.rows import ReadyRow, delivery_of
+from heracles.sqlite.rows import ReadyRow, UnreadableEntryError, delivery_of
 from heracles.sqlite.turn import Turn
 from heracles.units import EPOCH, ONE_MS
 
@@ -77,7 +77,11 @@ def recover(turn: Turn, session: Session, held: Sequence[Held]) -> tuple[Deliver
     found = [ReadyRow(*row) for row in turn.rows("held_deliveries", consumer=session.consumer)]
     deliveries: list[Delivery] = []
     for row in found:
-        delivery = delivery_of(row, row.token, row.deliveries, row.started_ms or 0)
+        try:
+            delivery = delivery_of(row, row.token, row.deliveries, row.started_ms or 0)
+        except UnreadableEntryError:
+            # Edited since it was started: its lease ends, and its next start says what is wrong.
+            continue
         if (delivery.envelope.dispatch_id, row.token) in named:
             continue
         if row.status == JobStatus.RUNNING:
@@ -101,8 +105,8 @@ def live_workers(connection: sqlite3.Connection, now_ms: int) -> tuple[WorkerInf
         WorkerInfo(
             id=worker,
             status=status,
-            queues=tuple(msgspec.json.decode(queues)),
-            running=tuple(msgspec.json.decode(running)),
+            queues=tuple(map(str, msgspec.json.decode(queues))),
+            running=tuple(map(str, msgspec.json.decode(running))),
             last_seen=EPOCH + seen_ms * ONE_MS,
         )
         for worker, status, queues, running, seen_ms in latest.values()

@@ -27,6 +27,12 @@ SQL: Mapping[str, str] = _named(_read("queries.sql"))
 #: The statements that make an empty file a store; each may be run again.
 SCHEMA: Sequence[str] = _statements(_read("schema.sql"))
 
+_IN_LIST = "IN (SELECT value FROM json_each(:ids))"
+#: Those that take a list of ids, for one id that is handed over as a number: reading lists takes as long as the rest.
+SQL_FOR_ONE: Mapping[str, str] = {
+    name: text.replace(_IN_LIST, "= :ids") for name, text in SQL.items() if _IN_LIST in text
+}
+
 
 @cache
 def for_rows(name: str, count: int) -> str:

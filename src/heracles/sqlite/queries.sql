@@ -75,7 +75,9 @@ WHERE id = :id
 SELECT name FROM queues ORDER BY name
 
 -- name: add_changes
+-- There are some already only where somebody has set their number back.
 INSERT INTO changes (id, body) VALUES ((:queue << 40) + :last, :body)
+ON CONFLICT (id) DO UPDATE SET body = excluded.body
 
 -- name: drop_old_changes
 DELETE FROM changes WHERE id > (:queue << 40) AND id <= (:queue << 40) + :last
@@ -140,7 +142,7 @@ WHERE id IN (SELECT value FROM json_each(:ids))
 -- name: ready_jobs
 SELECT
     jobs.id, envelope, status, token, retries, deliveries, created_ms, started_ms, error, unknown_since_ms
-FROM jobs JOIN entries ON entries.id = jobs.id
+FROM jobs LEFT JOIN entries ON entries.id = jobs.id
 WHERE jobs.queue = :queue AND state = 0 ORDER BY jobs.priority, place LIMIT :limit
 
 -- name: start
@@ -296,9 +298,7 @@ SELECT COALESCE(MAX(id), 0) FROM jobs
 -- name: add_finished_entries
 INSERT INTO streams (queue, priority, finished) VALUES (:queue, :priority, :count)
 ON CONFLICT (queue, priority) DO UPDATE SET finished = finished + excluded.finished
-
--- name: finished_in_stream
-SELECT finished FROM streams WHERE queue = :queue AND priority = :priority
+RETURNING finished
 
 -- name: finished_entries
 SELECT priority, finished FROM streams WHERE queue = :queue ORDER BY priority

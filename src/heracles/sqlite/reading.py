@@ -7,10 +7,11 @@ from heapq import nlargest
 import msgspec
 
 from heracles.model import FINAL, Change, Changes, Gates, JobStatus, Overview, Record
+from heracles.sqlite.endings import ids_in
 from heracles.sqlite.pairs import paired_dispatch
 from heracles.sqlite.queries import SQL
 from heracles.sqlite.rows import QueueRow, RecordRow, record_of
-from heracles.sqlite.telling import told_in
+from heracles.sqlite.telling import gap_at, told_in
 from heracles.sqlite.turn import KEPT_CHANGES
 
 #: Of each final status this many are listed.
@@ -84,7 +85,7 @@ def _finished_last(connection: sqlite3.Connection, queue: QueueRow, status: JobS
     ids: list[int] = []
     rows = connection.execute(SQL["newest_endings"], {"queue": queue.id, "status": status.value, "now": now_ms})
     for (jobs,) in rows:
-        ids += reversed(msgspec.json.decode(jobs))
+        ids += reversed(ids_in(jobs))
         if len(ids) >= _LISTED_FINISHED:
             break
     return ids[:_LISTED_FINISHED]
@@ -117,9 +118,9 @@ def changes(connection: sqlite3.Connection, name: str, cursor: str | None, now_m
         return Changes(cursor=f"{store}:{last}")
     seen = _seen(cursor, store, last)
     oldest = max(last - KEPT_CHANGES, 0)
-    gap = () if seen is not None and seen >= oldest else (_gap(now_ms),)
+    gap = () if seen is not None and seen >= oldest else (gap_at(now_ms),)
     after = oldest if gap or seen is None else seen
-    told, reached = _told_after(connection, queue, after)
+    told, reached = _told_after(connection, queue, after, now_ms)
     return Changes(cursor=f"{store}:{reached}", changes=(*gap, *told))
 
 
@@ -131,7 +132,9 @@ def _seen(cursor: str, store: str, last: int) -> int | None:
     return int(number)
 
 
-def _told_after(connection: sqlite3.Connection, queue: QueueRow | None, after: int) -> tuple[Sequence[Change], int]:
+def _told_after(
+    connection: sqlite3.Connection, queue: QueueRow | None, after: int, now_ms: int
+) -> tuple[Sequence[Change], int]:
     if queue is None:
         return (), after
     found = connection.execute(
@@ -139,11 +142,7 @@ def _told_after(connection: sqlite3.Connection, queue: QueueRow | None, after: i
     ).fetchall()
     told: list[Change] = []
     for last, body in found:
-        of_row = told_in(body)
+        of_row = told_in(body, now_ms)
         first = last - len(of_row) + 1
         told += of_row[max(after + 1 - first, 0) :]
     return told, found[-1][0] if found else after
-
-
-def _gap(at_ms: int) -> Change:
-    return Change(job_id="", dispatch_id="", status=None, at_ms=at_ms)

@@ -1,6 +1,7 @@
 """Taking entries and records out of the store."""
 
 from collections import Counter
+from collections.abc import Mapping
 from heapq import merge
 
 from heracles.sqlite.endings import drop_records, oldest_in_stream, row_of, trim_oldest
@@ -48,23 +49,24 @@ def trim_finished(turn: Turn, *, is_busy: bool = False) -> None:
     While a worker is busy, several of its steps are trimmed together; what they leave goes when it has less to do.
     """
     slack = _BUSY_SLACK if is_busy else 0
-    turn.write_ended()
+    finished = settle_finished(turn)
     if turn.settings.cleanup_completed_jobs:
-        for priority, count in tuple(turn.finished.items()):
-            before = turn.row("finished_in_stream", priority=priority) or (0,)
-            excess = before[0] + count - turn.settings.max_stream_size
+        for priority, count in finished.items():
+            excess = count - turn.settings.max_stream_size
             if excess > slack:
                 trim(turn, priority, excess)
-    settle_finished(turn)
+        settle_finished(turn)
 
 
-def settle_finished(turn: Turn) -> None:
-    """Write which jobs have ended, and how many finished entries each priority has gained or lost."""
+def settle_finished(turn: Turn) -> Mapping[int, int]:
+    """Write which jobs have ended; how many finished entries each priority has that has gained or lost some."""
     turn.write_ended()
     finished, turn.finished = turn.finished, Counter()
-    for priority, count in finished.items():
-        if count:
-            turn.write("add_finished_entries", priority=priority, count=count)
+    return {
+        priority: turn.rows("add_finished_entries", priority=priority, count=count)[0][0]
+        for priority, count in finished.items()
+        if count
+    }
 
 
 def drop_expired(turn: Turn, id: int, expires_ms: int) -> None:

@@ -9,7 +9,25 @@ from heracles.model import Delivery, Envelope, JobStatus, Record
 
 #: An envelope as it stands in the store, and back.
 entry_of = msgspec.msgpack.Encoder().encode
-envelope_of = msgspec.msgpack.Decoder(Envelope).decode
+_envelope_of = msgspec.msgpack.Decoder(Envelope).decode
+
+
+class UnreadableEntryError(Exception):
+    """Somebody has put something else in the place of an entry; the text says what is wrong with it."""
+
+
+def envelope_of(entry: bytes | None) -> Envelope:
+    """The envelope that stands in the store.
+
+    Raises:
+        UnreadableEntryError: it is none.
+    """
+    if entry is None:
+        raise UnreadableEntryError("it is gone")
+    try:
+        return _envelope_of(entry)
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        raise UnreadableEntryError(str(error)) from error
 
 
 class State(enum.IntEnum):
@@ -95,7 +113,7 @@ class ReadyRow(NamedTuple):
     """What a worker gets of a job (the statements ``ready_jobs`` and ``held_deliveries``)."""
 
     id: int
-    envelope: bytes
+    envelope: bytes | None
     status: str
     token: int
     retries: int
@@ -133,7 +151,11 @@ class RecordRow(NamedTuple):
 
 
 def delivery_of(row: ReadyRow, token: int, deliveries: int, started_ms: int) -> Delivery:
-    """The delivery of a job that was started under that token."""
+    """The delivery of a job that was started under that token.
+
+    Raises:
+        UnreadableEntryError: it has no envelope that can be read.
+    """
     return Delivery(
         envelope=envelope_of(row.envelope),
         token=token,
@@ -167,5 +189,15 @@ def record_of(row: RecordRow, queue: str) -> Record:
         traceback=row.traceback,
         result=row.result,
         token=row.token,
-        envelope=None if row.envelope is None else envelope_of(row.envelope),
+        envelope=_envelope_in(row.envelope),
     )
+
+
+def _envelope_in(entry: bytes | None) -> Envelope | None:
+    if entry is None:
+        return None
+    try:
+        return envelope_of(entry)
+    except UnreadableEntryError:
+        # The record tells what else is known; a start of the job says why it cannot be.
+        return None

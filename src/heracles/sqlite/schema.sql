@@ -8,6 +8,10 @@
 --   blocked    line is set; a NO_OVERLAP dispatch behind another one of its job id
 --   held       lease_ms is set; its code runs or may still run, also after its status has become final
 --   ended      status is final and nothing of it runs
+--
+-- A row edited by hand may cost its own job, no other: where a queue could not go on with another type, a check refuses
+-- it. In SQLite's order numbers stand before texts, and texts before blobs, so that one comparison says what a column
+-- holds (NULL passes); typeof() takes five times as long. What is added to a time has a lower bound, so that sums fit.
 
 CREATE TABLE IF NOT EXISTS store (
     -- A random name of this store, so that a reader notices when another one has taken its place.
@@ -16,64 +20,68 @@ CREATE TABLE IF NOT EXISTS store (
 
 CREATE TABLE IF NOT EXISTS queues (
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    paused INTEGER NOT NULL DEFAULT 0,
-    draining INTEGER NOT NULL DEFAULT 0,
+    name TEXT NOT NULL UNIQUE CHECK (name < x''),
+    paused INTEGER NOT NULL DEFAULT 0 CHECK (paused < 9e18),
+    draining INTEGER NOT NULL DEFAULT 0 CHECK (draining < 9e18),
     -- Unfinished: exact. Finished: totals since the queue was created or emptied.
-    pending INTEGER NOT NULL DEFAULT 0,
-    running INTEGER NOT NULL DEFAULT 0,
-    scheduled_for_retry INTEGER NOT NULL DEFAULT 0,
-    completed INTEGER NOT NULL DEFAULT 0,
-    failed INTEGER NOT NULL DEFAULT 0,
-    cancelled INTEGER NOT NULL DEFAULT 0,
+    pending INTEGER NOT NULL DEFAULT 0 CHECK (pending < 9e18),
+    running INTEGER NOT NULL DEFAULT 0 CHECK (running < 9e18),
+    scheduled_for_retry INTEGER NOT NULL DEFAULT 0 CHECK (scheduled_for_retry < 9e18),
+    completed INTEGER NOT NULL DEFAULT 0 CHECK (completed < 9e18),
+    failed INTEGER NOT NULL DEFAULT 0 CHECK (failed < 9e18),
+    cancelled INTEGER NOT NULL DEFAULT 0 CHECK (cancelled < 9e18),
     -- The highest place given out, and the number of status changes told.
-    last_place INTEGER NOT NULL DEFAULT 0,
-    last_change INTEGER NOT NULL DEFAULT 0
+    last_place INTEGER NOT NULL DEFAULT 0 CHECK (last_place < 9e18),
+    last_change INTEGER NOT NULL DEFAULT 0 CHECK (typeof(last_change) = 'integer' AND last_change BETWEEN 0 AND 1e12)
 );
 
 CREATE TABLE IF NOT EXISTS jobs (
     -- Order of creation; higher than that of every job and entry there is.
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
-    job_id TEXT NOT NULL,
-    dispatch_id TEXT NOT NULL,
+    job_id TEXT NOT NULL CHECK (job_id < x''),
+    dispatch_id TEXT NOT NULL CHECK (dispatch_id < x''),
     -- Whether its ids are others than a generated pair.
     is_named INTEGER NOT NULL,
     name TEXT,
-    status TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (
+        -- The usual ones first; IN would take ten times as long.
+        status = 'pending' OR status = 'running' OR status = 'completed' OR status = 'failed'
+        OR status = 'cancelled' OR status = 'scheduled_for_retry'
+    ),
     state INTEGER NOT NULL,
-    priority INTEGER NOT NULL,
+    priority INTEGER NOT NULL CHECK (priority < 9e18),
     no_overlap INTEGER NOT NULL,
-    retries INTEGER NOT NULL DEFAULT 0,
-    token INTEGER NOT NULL DEFAULT 0,
+    retries INTEGER NOT NULL DEFAULT 0 CHECK (retries < 9e18),
+    token INTEGER NOT NULL DEFAULT 0 CHECK (token < 9e18),
     -- Starts without a report in a row.
-    deliveries INTEGER NOT NULL DEFAULT 0,
+    deliveries INTEGER NOT NULL DEFAULT 0 CHECK (deliveries < 9e18),
     -- When it became ready, in millionths of a millisecond, made unique; kept while it runs.
     place INTEGER,
-    due_ms INTEGER,
-    lease_ms INTEGER,
+    due_ms INTEGER CHECK (due_ms < 1e15),
+    lease_ms INTEGER CHECK (lease_ms < 9e18),
     -- Its place among the NO_OVERLAP dispatches of its job id that became ready and have not ended.
     line INTEGER,
-    created_ms INTEGER NOT NULL,
-    updated_ms INTEGER,
-    scheduled_ms INTEGER,
-    started_ms INTEGER,
-    completed_ms INTEGER,
-    expires_ms INTEGER,
-    unknown_since_ms INTEGER,
+    created_ms INTEGER NOT NULL CHECK (created_ms < 9e18),
+    updated_ms INTEGER CHECK (updated_ms < 9e18),
+    scheduled_ms INTEGER CHECK (scheduled_ms < 9e18),
+    started_ms INTEGER CHECK (started_ms < 9e18),
+    completed_ms INTEGER CHECK (completed_ms < 9e18),
+    expires_ms INTEGER CHECK (expires_ms < 9e18),
+    unknown_since_ms INTEGER CHECK (unknown_since_ms < 9e18),
     -- What the producer gave; NULL where the worker's code decides. The rest stands in the entry.
-    overlap_delay_ms INTEGER,
-    status_ttl_s INTEGER,
+    overlap_delay_ms INTEGER CHECK (overlap_delay_ms < 1e15),
+    status_ttl_s INTEGER CHECK (status_ttl_s < 1e15),
     worker TEXT,
-    consumer TEXT,
+    consumer TEXT CHECK (consumer < x''),
     -- The last report that was applied, as token:kind, and the token under which its code was last reported ended.
-    reported TEXT,
+    reported TEXT CHECK (reported < x''),
     released_token INTEGER,
     -- The tokens that were reclaimed and whose workers have not been heard of again, comma-separated.
-    reclaimed TEXT,
+    reclaimed TEXT CHECK (reclaimed < x''),
     error TEXT,
     traceback TEXT,
-    result BLOB,
+    result BLOB CHECK (result >= ''),
     -- Bytes that a start gives free for what it writes. Rows are added to full pages: were they to grow then, each start
     -- would split pages, which takes longer than all else that it does.
     room BLOB
@@ -107,16 +115,16 @@ CREATE TABLE IF NOT EXISTS endings (
     -- Order of ending.
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
-    priority INTEGER NOT NULL,
+    priority INTEGER NOT NULL CHECK (priority < 9e18),
     status TEXT NOT NULL,
-    ended_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL CHECK (ended_ms < 9e18),
     -- When their records do; NULL once those were removed and only entries are left.
-    expires_ms INTEGER,
+    expires_ms INTEGER CHECK (expires_ms < 9e18),
     -- Their ids, a JSON array of that size. So many of them, from the first on, are no more among the finished entries of
     -- their stream; what FAILED or was CANCELLED keeps its entry all the same, as long as its record.
-    jobs TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    trimmed INTEGER NOT NULL
+    jobs TEXT NOT NULL CHECK (json_type(jobs) = 'array'),
+    size INTEGER NOT NULL CHECK (size < 9e18),
+    trimmed INTEGER NOT NULL CHECK (trimmed < 9e18)
 );
 CREATE INDEX IF NOT EXISTS endings_streams ON endings (queue, priority) WHERE trimmed < size;
 CREATE INDEX IF NOT EXISTS endings_records ON endings (queue, status) WHERE expires_ms IS NOT NULL;
@@ -125,8 +133,8 @@ CREATE INDEX IF NOT EXISTS endings_expiring ON endings (queue, expires_ms) WHERE
 -- How many finished entries each priority of a queue has.
 CREATE TABLE IF NOT EXISTS streams (
     queue INTEGER NOT NULL,
-    priority INTEGER NOT NULL,
-    finished INTEGER NOT NULL,
+    priority INTEGER NOT NULL CHECK (priority < 9e18),
+    finished INTEGER NOT NULL CHECK (finished < 9e18),
     PRIMARY KEY (queue, priority)
 ) WITHOUT ROWID;
 
@@ -134,7 +142,7 @@ CREATE TABLE IF NOT EXISTS streams (
 CREATE TABLE IF NOT EXISTS cooldowns (
     queue INTEGER NOT NULL,
     job_id TEXT NOT NULL,
-    until_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL CHECK (until_ms < 1e15),
     PRIMARY KEY (queue, job_id)
 ) WITHOUT ROWID;
 
@@ -147,11 +155,11 @@ CREATE TABLE IF NOT EXISTS changes (
 
 CREATE TABLE IF NOT EXISTS workers (
     consumer TEXT PRIMARY KEY,
-    worker TEXT NOT NULL,
-    status TEXT NOT NULL,
-    queues TEXT NOT NULL,
-    running TEXT NOT NULL,
-    seen_ms INTEGER NOT NULL
+    worker TEXT NOT NULL CHECK (worker < x''),
+    status TEXT NOT NULL CHECK (status < x''),
+    queues TEXT NOT NULL CHECK (json_type(queues) = 'array'),
+    running TEXT NOT NULL CHECK (json_type(running) = 'array'),
+    seen_ms INTEGER NOT NULL CHECK (seen_ms < 1e14)
 ) WITHOUT ROWID;
 
 -- What a change of state has to know of a job, in the order of heracles.sqlite.rows.JobRow.

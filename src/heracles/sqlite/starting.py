@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from heracles.model import Delivery, JobStatus, Session
+from heracles.sqlite.ending import Ending, finish
 from heracles.sqlite.line import ready
-from heracles.sqlite.rows import ReadyRow, delivery_of
+from heracles.sqlite.rows import ReadyRow, UnreadableEntryError, delivery_of
 from heracles.sqlite.turn import PLACES_A_MS, Turn
 
 #: Jobs that one transaction moves to the ready ones; what is left comes with the next one.
 _PROMOTED_AT_ONCE = 250
+#: Jobs that one transaction fails as their entries cannot be read; so do the next ones with those that are left.
+_FAILED_AT_ONCE = 250
 #: A job that has taken down two workers, or might have, starts only where nothing like it runs.
 SUSPECT_DELIVERIES = 2
 #: How long a suspect that this worker may not have is left to others.
@@ -30,18 +33,26 @@ def promote_due(turn: Turn) -> None:
             ready(turn, job, place=due_ms * PLACES_A_MS)
 
 
-def start_ready(turn: Turn, session: Session, slots: int, *, suspects: bool) -> tuple[Delivery, ...]:
+def start_ready(
+    turn: Turn, session: Session, slots: int, *, suspects: bool, pause_on_error: bool
+) -> tuple[Delivery, ...]:
     """Start up to so many ready jobs, at most one suspect among them, for a worker."""
     started: list[Delivery] = []
+    failed = 0
     while len(started) < slots:
         rows = list(map(ReadyRow._make, turn.rows("ready_jobs", limit=slots - len(started))))
         taken, aside = _split(rows, suspects=suspects)
         suspects = suspects and not any(_may_kill(row) for row in taken)
-        if taken:
-            started += _start(turn, session, taken)
-        if not aside:
+        begun, unreadable = _start(turn, session, taken)
+        started += begun
+        for id, cause in unreadable:
+            _fail_unread(turn, id, cause, pause_on_error=pause_on_error)
+        if aside:
+            _set_aside(turn, aside)
+        failed += len(unreadable)
+        turn.has_left_ready = failed >= _FAILED_AT_ONCE
+        if turn.paused or turn.has_left_ready or not (aside or unreadable):
             break
-        _set_aside(turn, aside)
     return tuple(started)
 
 
@@ -92,21 +103,45 @@ def _may_kill(row: ReadyRow) -> bool:
     return row.deliveries >= SUSPECT_DELIVERIES
 
 
-def _start(turn: Turn, session: Session, rows: Sequence[ReadyRow]) -> list[Delivery]:
-    turn.write_all(
-        "start",
-        [row.id for row in rows],
-        lease_ms=turn.now_ms + turn.settings.lease_ms,
-        worker=session.worker_id,
-        consumer=session.consumer,
-    )
-    now_ms = turn.now_ms
-    started = [delivery_of(row, row.token + 1, row.deliveries + 1, now_ms) for row in rows]
-    for status, count in Counter([row.status for row in rows]).items():
-        turn.all_left(status, count)
-    envelopes = [delivery.envelope for delivery in started]
-    turn.all_entered([(envelope.job_id, envelope.dispatch_id) for envelope in envelopes], JobStatus.RUNNING)
-    return started
+def _start(turn: Turn, session: Session, rows: Sequence[ReadyRow]) -> tuple[list[Delivery], list[tuple[int, str]]]:
+    """Start these jobs; those whose entries cannot be read are left as they are, and named with the cause."""
+    started, unreadable = _deliveries(turn, rows)
+    if started:
+        turn.write_all(
+            "start",
+            [row.id for row, _ in started],
+            lease_ms=turn.now_ms + turn.settings.lease_ms,
+            worker=session.worker_id,
+            consumer=session.consumer,
+        )
+        for status, count in Counter([row.status for row, _ in started]).items():
+            turn.all_left(status, count)
+        envelopes = [delivery.envelope for _, delivery in started]
+        turn.all_entered([(envelope.job_id, envelope.dispatch_id) for envelope in envelopes], JobStatus.RUNNING)
+    return [delivery for _, delivery in started], unreadable
+
+
+def _deliveries(turn: Turn, rows: Sequence[ReadyRow]) -> tuple[list[tuple[ReadyRow, Delivery]], list[tuple[int, str]]]:
+    started: list[tuple[ReadyRow, Delivery]] = []
+    unreadable: list[tuple[int, str]] = []
+    for row in rows:
+        try:
+            started.append((row, delivery_of(row, row.token + 1, row.deliveries + 1, turn.now_ms)))
+        except UnreadableEntryError as error:
+            unreadable.append((row.id, str(error)))
+    return started, unreadable
+
+
+def _fail_unread(turn: Turn, id: int, cause: str, *, pause_on_error: bool) -> None:
+    """End a job of which nobody can know what it is."""
+    job = turn.job_by_id(id)
+    assert job is not None
+    if job.status != JobStatus.PENDING:
+        # A retry ends by being started.
+        turn.moved(job, JobStatus.RUNNING)
+        job = job._replace(status=JobStatus.RUNNING.value)
+    finish(turn, job, Ending(status=JobStatus.FAILED, error=f"its entry cannot be read: {cause}"))
+    turn.paused = turn.paused or pause_on_error
 
 
 def _set_aside(turn: Turn, rows: Sequence[ReadyRow]) -> None:

@@ -54,10 +54,18 @@ class Telling:
         return _encode(_Told(at_ms, self._runs))
 
 
-def told_in(body: bytes) -> Sequence[Change]:
-    """The changes in that value, in their order."""
-    told = _decode(body)
-    return [_change(told.at_ms, run, names) for run in told.runs for names in run.jobs]
+def told_in(body: bytes, now_ms: int) -> Sequence[Change]:
+    """The changes in that value, in their order; a gap where somebody has written something else."""
+    try:
+        told = _decode(body)
+        return [_change(told.at_ms, run, names) for run in told.runs for names in run.jobs]
+    except (msgspec.DecodeError, TypeError, ValueError):
+        return [gap_at(now_ms)]
+
+
+def gap_at(at_ms: int) -> Change:
+    """Stands for changes that cannot be told."""
+    return Change(job_id="", dispatch_id="", status=None, at_ms=at_ms)
 
 
 def _change(at_ms: int, run: _Run, names: _Names) -> Change:

@@ -10,7 +10,7 @@ import msgspec
 
 from heracles.model import FINAL, JobStatus, Value
 from heracles.options import StoreSettings
-from heracles.sqlite.queries import SQL, for_rows
+from heracles.sqlite.queries import SQL, SQL_FOR_ONE, for_rows
 from heracles.sqlite.rows import JobRow, QueueRow
 from heracles.sqlite.telling import Telling
 
@@ -20,6 +20,8 @@ PLACES_A_MS = 1_000_000
 KEPT_CHANGES = 10_000
 #: Rows of old changes go in lots of this many changes, as deleting them one transaction at a time costs more.
 _DROPPED_CHANGES = 1000
+#: What is longer may not fit into the 64 bits of an id.
+_ID_DIGITS = 19
 #: Jobs that ended in up to so many ways are written way by way, else row by row.
 _FEW_KINDS = 3
 
@@ -65,6 +67,8 @@ class Turn:
         self.draining = bool(queue.draining)
         self.has_set_aside = False
         """Whether a job that could have started now was left to others for a while."""
+        self.has_left_ready = False
+        """Whether jobs that may be ready were left to the next transaction, as this one has done enough."""
         self.finished: Counter[int] = Counter()
         """Entries finished in this transaction, by priority; negative where more were removed."""
 
@@ -92,15 +96,20 @@ class Turn:
 
     def write(self, query: str, **parameters: Any) -> sqlite3.Cursor:
         """Run a statement on this queue."""
+        return self._run(SQL[query], parameters)
+
+    def write_all(self, query: str, ids: Sequence[int], **parameters: Any) -> sqlite3.Cursor:
+        """Run a statement on the jobs of these ids at once."""
+        if len(ids) == 1 and query in SQL_FOR_ONE:
+            return self._run(SQL_FOR_ONE[query], parameters | {"ids": ids[0]})
+        return self._run(SQL[query], parameters | {"ids": msgspec.json.encode(ids).decode()})
+
+    def _run(self, statement: str, parameters: dict[str, Any]) -> sqlite3.Cursor:
         if self._endings:
             self._write_endings()
         parameters["queue"] = self.queue_id
         parameters["now"] = self.now_ms
-        return self._connection.execute(SQL[query], parameters)
-
-    def write_all(self, query: str, ids: Sequence[int], **parameters: Any) -> sqlite3.Cursor:
-        """Run a statement on the jobs of these ids at once."""
-        return self.write(query, ids=msgspec.json.encode(ids).decode(), **parameters)
+        return self._connection.execute(statement, parameters)
 
     def write_rows(self, query: str, rows: Sequence[tuple[object, ...]], *constants: object) -> int:
         """Run a statement that has a row of VALUES on all these rows; how many rows of its table it changed."""
@@ -114,7 +123,7 @@ class Turn:
 
     def rows_of(self, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
         """All rows of a query on the jobs of these ids."""
-        return self.rows(query, ids=msgspec.json.encode(ids).decode())
+        return self.write_all(query, ids).fetchall()
 
     def next_id(self) -> int:
         """Higher than the id of any job and entry."""
@@ -292,7 +301,7 @@ class Turn:
 
 def id_of(receipt: str) -> int | None:
     """The id of the job that a receipt names; None where it is none of ours."""
-    return int(receipt) if receipt.isascii() and receipt.isdigit() else None
+    return int(receipt) if receipt.isascii() and receipt.isdigit() and len(receipt) < _ID_DIGITS else None
 
 
 def _portions(rows: Sequence[tuple[object, ...]]) -> Iterator[Sequence[tuple[object, ...]]]:

@@ -31,8 +31,6 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
 
 
 #: A job is ready: one listener is to be woken, or all; a job was cancelled; a status has changed.
-
-
 WORK, ALL, CANCEL, CHANGE = "w", "a", "c", "e"
 
 
@@ -260,7 +258,9 @@ class Hub:
         """A message of another process."""
         match message.kind:
             case "w":
-                self.wake(message.queue, message.tried)
+                # It has picked this process: others are looked for only where nobody here has use for it.
+                if not self._wake_here(message.queue):
+                    self.wake(message.queue, message.tried)
             case "a":
                 self._wake_ears(message.queue)
             case "c":
@@ -269,6 +269,16 @@ class Hub:
                 self._call_watchers(message.queue)
 
     # ----------------------------------------------------------------------------------------------------- in detail
+
+    def _wake_here(self, queue: str) -> bool:
+        """Wake one listener of this process that is known to be free; whether there was one."""
+        with self._lock:
+            ears = [
+                ear for ear in self._ears.get(queue, ()) if (queue, ear.consumer) not in self._full and ear.wants(queue)
+            ]
+        if len(ears) > 1:
+            random.shuffle(ears)
+        return any(self._wake_ear(queue, ear) for ear in ears)
 
     def _wake_ear(self, queue: str, ear: Ear) -> bool:
         with self._lock:
