@@ -101,6 +101,13 @@ async def test_one_that_may_overlap_holds_up_none(driver: Driver) -> None:
     assert ids(await driver.start()) == ["d-0"]
 
 
+async def test_words_in_the_arguments_of_one_that_may_overlap_lock_nothing(driver: Driver) -> None:
+    await driver.put("a", job_id="j", kwargs=b'{"mode":"no_overlap"}')
+    await driver.finish(await driver.start_one())
+    await driver.put("b", job_id="j", no_overlap=True)
+    assert ids(await driver.start()) == ["b"]
+
+
 async def test_a_scheduled_one_stands_in_line_from_when_it_is_due(driver: Driver) -> None:
     await driver.put("late", job_id="j", no_overlap=True, delay_ms=150)
     await driver.put("now", job_id="j", no_overlap=True)

@@ -9,7 +9,7 @@ from heracles.errors import ConfigurationError, OptionError, TransportError, Tra
 from heracles.model import ReportKind, SignalKind, Verdict
 from heracles.redis import Redis, RedisTransport
 from heracles.redis.connections import Endpoint
-from tests.conformance.driver import Driver, is_woken
+from tests.conformance.driver import Driver, ids, is_woken
 from tests.redis.conftest import MakePrivate
 from tests.servers import free_port
 
@@ -96,6 +96,30 @@ def test_what_cannot_be_used_is_refused_without_its_password(options: dict[str, 
     with pytest.raises(ConfigurationError) as caught:
         endpoint(**options)
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"url": "redis://localhost:99999"},
+        {"url": "redis://localhost:0"},
+        {"url": f"redis://:{QUOTED}@localhost:port"},
+        {"url": f"redis://u:{SECRET}"},
+        {"url": "redis+cluster://localhost:7000,localhost:99999"},
+        {"url": "redis+sentinel://localhost:0/m"},
+        {"sentinel": {"sentinels": [("a", 65536)], "name": "m"}},
+    ],
+)
+def test_a_wrong_port_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"port .*is wrong: give a number from 1 to 65535") as caught:
+        endpoint(**options)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_an_address_whose_port_is_no_number() -> None:
+    with pytest.raises(ConfigurationError, match="is no address"):
+        endpoint(url="redis+sentinel://localhost:x/m")
+    assert endpoint(url="redis+cluster://[fe80::a]:7000,[fe80::b]").nodes == (("fe80::a", 7000), ("fe80::b", 6379))
 
 
 def test_the_environment_registers_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +240,22 @@ async def test_a_permission_that_is_lost_midway_is_no_lost_report(make_private: 
     private.server.command("ACL", "SETUSER", "app", "+hset")
     assert await driver.report(delivery, ReportKind.COMPLETED) is Verdict.APPLIED
     assert await driver.counts() == {"COMPLETED": 1}
+    await transport.close()
+
+
+async def test_a_permission_that_is_lost_midway_leaves_nothing_read_and_unstarted(make_private: MakePrivate) -> None:
+    private = make_private(options={"user app": "on >pw allkeys allchannels allcommands"})
+    Redis.register_connection("limited", url=private.server.url, username="app", password="pw")
+    transport = RedisTransport(connection="limited")
+    driver = Driver(transport)
+    for name in ("d-1", "d-2", "d-3"):
+        await driver.put(name)
+    private.server.command("ACL", "SETUSER", "app", "-hset")
+    for _ in range(3):
+        with pytest.raises(TransportError, match="permission"):
+            await driver.start(2)
+    private.server.command("ACL", "SETUSER", "app", "+hset")
+    assert ids(await driver.start()) == ["d-1", "d-2", "d-3"]
     await transport.close()
 
 

@@ -382,6 +382,21 @@ async def test_the_full_form_is_understood_from_anybody(driver: Driver, producer
     assert (made.kwargs, made.no_overlap, made.overlap_delay_ms, made.timeout_ms) == (b'{"b":2}', True, 5, 9)
 
 
+@pytest.mark.parametrize(("job", "dispatch"), [("job_5", "dispatch_5"), ("j5", "d5")])
+async def test_short_forms_of_others_are_counted_and_told(
+    driver: Driver, producer: Producer, job: str, dispatch: str
+) -> None:
+    cursor = await driver.cursor()
+    for number in range(3):
+        left_out: dict[str, str | None] = dict.fromkeys(("type", "timestamp", "queue", "options"))
+        producer.dispatch(entry(**left_out, jobId=f"{job}{number}", dispatchId=f"{dispatch}{number}"))
+    for delivery in await start_all(driver, 3):
+        await driver.finish(delivery)
+    assert await driver.counts() == {"COMPLETED": 3}
+    told = [change.status for change in await driver.changes(cursor)]
+    assert [told.count(status) for status in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.COMPLETED)] == [3, 3, 3]
+
+
 async def test_clear_ends_entries_that_nobody_has_read(driver: Driver, producer: Producer) -> None:
     producer.dispatch(entry(jobId="j", dispatchId="d-1"))
     await driver.put("d-2")

@@ -88,6 +88,21 @@ async def test_a_removed_stream_fails_what_had_waited_in_it(
     assert await driver.counts() == {"FAILED": 1, **({"RUNNING": 1} if is_dispatched_to else {})}
 
 
+async def test_a_waiting_job_whose_entry_alone_was_removed_fails_at_the_next_pass(
+    driver: Driver, behind: Behind
+) -> None:
+    await driver.put("d-1")
+    await driver.put("d-2")
+    (message, _), _ = behind.command("XRANGE", behind.key("stream:emails"), "-", "+")
+    behind.command("XDEL", behind.key("stream:emails"), message)
+    assert ids(await driver.start()) == ["d-2"]
+    assert await driver.status("d-1") is JobStatus.PENDING
+    await driver.transport.maintain("emails")
+    record = await driver.find("d-1")
+    assert record.status is JobStatus.FAILED
+    assert "arguments are gone" in (record.error or "")
+
+
 async def test_a_new_queue_has_lost_nothing(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
     assert await driver.start() == []
     await driver.put("d-1", priority=5)

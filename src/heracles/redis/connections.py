@@ -316,8 +316,17 @@ def _read_url(url: str) -> tuple[str, list[str], str, dict[str, Any]]:
 
 
 def _check_port(url: str) -> None:
-    # Reading it raises ValueError where it is no number.
-    _ = urlsplit(url).port
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:  # it is no number, or a larger one than there are
+        port = 0
+    if port == 0:
+        # Not shown: where a password is not quoted, a part of it stands in this place.
+        raise ConfigurationError(
+            "cannot read the Redis URL, its port is wrong: give a number from 1 to 65535, special characters of a "
+            "password as %XX"
+        )
 
 
 def _read_nodes(found: "re.Match[str]", rest: str) -> tuple[str, list[str], str, dict[str, Any]]:
@@ -361,12 +370,23 @@ def _of_sentinels(sentinel: Mapping[str, Any], options: dict[str, Any]) -> Endpo
 def _address(node: Any, port: int) -> Address:
     """From a pair, a mapping with host and port, or ``host:port``."""
     try:
-        if isinstance(node, str):
-            host, _, number = node.rpartition(":") if re.search(r":\d+$", node) else (node, "", str(port))
-            return host.strip("[]"), int(number)
-        if isinstance(node, Mapping):
-            return str(node["host"]), int(node.get("port", port))
-        host, number = node
-        return str(host), int(number)
+        host, number = _host_and_port(node, port)
     except (KeyError, TypeError, ValueError):
-        raise ConfigurationError(f"{node!r} is no address: give (host, port), 'host:port' or a mapping") from None
+        # A text is not shown: it is of a URL, and where a password is not quoted, a part of it stands here.
+        shown = "a host" if isinstance(node, str) else repr(node)
+        raise ConfigurationError(f"{shown} is no address: give (host, port), 'host:port' or a mapping") from None
+    if not 0 < number < 65536:
+        raise ConfigurationError("the port of an address is wrong: give a number from 1 to 65535")
+    return host, number
+
+
+def _host_and_port(node: Any, port: int) -> Address:
+    if isinstance(node, str):
+        # More colons are those of an IPv6 address.
+        has_port = re.search(r":\d+$", node) or node.count(":") == 1
+        host, _, number = node.rpartition(":") if has_port else (node, "", str(port))
+        return host.strip("[]"), int(number)
+    if isinstance(node, Mapping):
+        return str(node["host"]), int(node.get("port", port))
+    host, number = node
+    return str(host), int(number)

@@ -91,13 +91,17 @@ def _name_of(job: bytes) -> str:
     return job.decode().removeprefix(NAME_PREFIX)
 
 
+#: What reading an entry of ours raises where somebody has changed it.
+NOT_OURS = (KeyError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
 def plain_envelope(
     job: bytes, args: bytes, job_id: bytes, dispatch_id: bytes, priority: int, further: Sequence[bytes]
 ) -> Envelope:
     """What an entry of ours says. ``further``: names and values of the fields that not every entry has.
 
     Raises:
-        ValueError, msgspec.ValidationError: it is none of ours after all.
+        NOT_OURS: it is none of ours after all.
     """
     if further:
         fields = {b"job": job, b"args": args, b"jobId": job_id, b"dispatchId": dispatch_id, **mapping(further)}
@@ -115,7 +119,7 @@ def envelope_of(fields: Mapping[bytes, bytes], priority: int = DEFAULT_PRIORITY)
     """What an entry of ours says.
 
     Raises:
-        KeyError, ValueError, msgspec.ValidationError: it is none of ours after all.
+        NOT_OURS: it is none of ours after all.
     """
     encoded = fields.get(b"options")
     options = _decode_options(encoded) if encoded else Options()

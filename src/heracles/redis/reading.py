@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from heracles.errors import TransportError
 from heracles.model import FINAL, Change, Changes, Gates, JobStatus, Overview, Record, WorkerInfo
 from heracles.redis.entries import mapping, number_of, text_of, time_of
 from heracles.redis.records import read_record
-from heracles.redis.refusals import Refusal
+from heracles.redis.refusals import Refusal, is_wrong_type
 from heracles.redis.store import Store
 from heracles.redis.walking import chunks, members, priorities
 from heracles.redis.wire import LostError
@@ -121,38 +122,35 @@ class Reading:
     async def changes(self, queue: str, cursor: str | None, timeout_ms: int) -> Changes:
         """As ``Transport.changes``."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_ms / 1000
+        deadline, was_called = loop.time() + timeout_ms / 1000, False
         while True:
             found = await self._read_changes(queue, cursor)
             left_ms = int((deadline - loop.time()) * 1000)
             if cursor is None or found.changes or left_ms <= 0:
                 return found
             cursor = found.cursor
+            if was_called:
+                # By an entry that is none of ours: it would call again at once.
+                await asyncio.sleep(min(left_ms, PAUSE_MS) / 1000)
             try:
-                await self._await_change(queue, cursor, min(left_ms, LONGEST_BLOCK_MS))
+                was_called = await self._await_change(queue, cursor, min(left_ms, LONGEST_BLOCK_MS))
             except LostError as error:
                 # Whether the store is away, the next look finds out.
                 logger.debug("waiting for changes is interrupted: %s", error)
 
     async def _read_changes(self, queue: str, cursor: str | None) -> Changes:
-        epoch, seen = _read_cursor(cursor)
-        new_epoch, before, gap, entries, now = await self._store.run("changes", queue, epoch, seen, EVENTS_A_CALL)
-        epoch = text_of(new_epoch)
+        answer = await self._store.run("changes", queue, *_read_cursor(cursor), EVENTS_A_CALL)
+        epoch, before, told_at, gap, entries, now = answer
         changes = [Change(job_id="", dispatch_id="", status=None, at_ms=now)] if gap else []
-        if not entries:
-            return Changes(cursor=f"{epoch}:{before}", changes=tuple(changes))
-        last = 0
+        last = before
         for entry_id, flat in entries:
-            last = int(text_of(entry_id).partition("-")[0])
-            at_ms, rest = int(flat[1]), flat[2:]
-            first = last - len(rest) // 2 + 1
-            for number in range(max(first, before + 1), last + 1):
-                at = (number - first) * 2
-                changes.append(_change(rest[at], rest[at + 1], at_ms))
-        return Changes(cursor=f"{epoch}:{last}", changes=tuple(changes))
+            last, told_at = int(text_of(entry_id).partition("-")[0]), flat[1]
+            changes += _told(last, flat, before)
+        # With its time: after a failover another change may have the number.
+        return Changes(cursor=f"{text_of(epoch)}:{text_of(told_at)}:{last}", changes=tuple(changes))
 
-    async def _await_change(self, queue: str, cursor: str, block_ms: int) -> None:
-        """Returns when there may be one, or after the time."""
+    async def _await_change(self, queue: str, cursor: str, block_ms: int) -> bool:
+        """Returns when there may be one, or after the time; whether there may."""
         key = self._store.keys.of("events", queue)
         seen = cursor.rpartition(":")[2]
         command = ("XREAD", "COUNT", 1, "BLOCK", max(block_ms, 1), "STREAMS", key, f"{seen}-0")
@@ -161,6 +159,8 @@ class Reading:
         if isinstance(reply, Refusal):
             # The next look tells what is wrong.
             await asyncio.sleep(min(block_ms, PAUSE_MS) / 1000)
+            return False
+        return reply is not None
 
     # ------------------------------------------------------------------------------------------------ the whole store
 
@@ -178,10 +178,20 @@ class Reading:
         ids = await self._store.command(keys.workers, "ZRANGE", keys.workers, 0, -1)
         found = []
         for id in sorted(text_of(name) for name in ids):
-            record = mapping(await self._store.command(keys.worker(id), "HGETALL", keys.worker(id)))
+            record = await self._worker_record(id)
             if record:
                 found.append(_worker(id, record))
         return found
+
+    async def _worker_record(self, id: str) -> dict[bytes, bytes]:
+        key = self._store.keys.worker(id)
+        try:
+            return mapping(await self._store.command(key, "HGETALL", key))
+        except TransportError as error:
+            if not is_wrong_type(error):
+                raise
+            logger.warning("worker %s is left out: %s", id, error)
+            return {}
 
 
 def _order(ref: bytes) -> tuple[int, bytes]:
@@ -190,17 +200,34 @@ def _order(ref: bytes) -> tuple[int, bytes]:
     return len(dispatch_id), dispatch_id
 
 
-def _read_cursor(cursor: str | None) -> tuple[str, int]:
+def _read_cursor(cursor: str | None) -> tuple[str, int, str]:
+    """Epoch, number and time of the last change that was seen, as changes.lua takes them."""
     if cursor is None:
-        return "", 0
-    epoch, _, seen = cursor.partition(":")
-    return epoch, int(seen)
+        return "", 0, ""
+    epoch, _, rest = cursor.partition(":")
+    told_at, _, seen = rest.rpartition(":")
+    return epoch, int(seen), told_at
 
 
-def _change(ref: bytes, told: bytes, at_ms: int) -> Change:
+def _told(last: int, flat: Sequence[bytes], before: int) -> Iterator[Change]:
+    """What an entry of the event stream tells beyond the change ``before``; nothing where it is not one of ours."""
+    at_ms, pairs = number_of(flat[1]), list(zip(flat[2::2], flat[3::2], strict=True))
+    if flat[0] != b"at":
+        return
+    for number, (ref, told) in enumerate(pairs, last - len(pairs) + 1):
+        change = _change(ref, told, at_ms) if number > before else None
+        if change is not None:
+            yield change
+
+
+def _change(ref: bytes, told: bytes, at_ms: int) -> Change | None:
     dispatch_id, _, job_id = text_of(ref).partition(":")
-    status, _, error = text_of(told).partition("\n")
-    return Change(job_id=job_id, dispatch_id=dispatch_id, status=JobStatus(status), at_ms=at_ms, error=error or None)
+    word, _, error = text_of(told).partition("\n")
+    try:
+        status = JobStatus(word)
+    except ValueError:
+        return None
+    return Change(job_id=job_id, dispatch_id=dispatch_id, status=status, at_ms=at_ms, error=error or None)
 
 
 def _split(text: bytes) -> tuple[str, ...]:

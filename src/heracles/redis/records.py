@@ -6,21 +6,23 @@ from typing import Any
 import msgspec
 
 from heracles.model import Envelope, JobStatus, Record
-from heracles.redis.entries import envelope_of, mapping, number_of, text_of, time_of
+from heracles.redis.entries import NOT_OURS, envelope_of, mapping, number_of, text_of, time_of
 from heracles.redis.foreign import read_entry
 from heracles.redis.keys import DEFAULT_PRIORITY
 
 
-def read_envelope(flat: Sequence[bytes], priority: int) -> Envelope | None:
-    """The envelope of an entry, ours or another program's; None where it cannot be understood."""
+def read_envelope(flat: Sequence[bytes], priority: int) -> tuple[Envelope | None, str]:
+    """The envelope of an entry, ours or another program's; None where it cannot be understood, and why."""
     fields = mapping(flat)
     if b"type" not in fields:
         try:
-            return envelope_of(fields, priority)
-        except (KeyError, ValueError, msgspec.MsgspecError):
+            return envelope_of(fields, priority), ""
+        except NOT_OURS:
             pass
-    found = read_entry(fields, priority).envelope
-    return None if found is None else msgspec.structs.replace(found, priority=priority)
+    found = read_entry(fields, priority)
+    if found.envelope is None:
+        return None, found.error or "its stream entry cannot be used"
+    return msgspec.structs.replace(found.envelope, priority=priority), ""
 
 
 def read_record(queue: str, answer: Any) -> Record | None:
@@ -34,7 +36,7 @@ def read_record(queue: str, answer: Any) -> Record | None:
     except ValueError:
         return None
     priority = number_of(has.get(b"priority"), DEFAULT_PRIORITY)
-    envelope = read_envelope(entry, priority) if entry else None
+    envelope, _ = read_envelope(entry, priority) if entry else (None, "")
     is_complete = status is JobStatus.COMPLETED
     name = text_of(has[b"name"]) if has.get(b"name") else envelope.name if envelope else None
     return Record(

@@ -13,7 +13,7 @@ _WAYS_OUT = {
     "OOM": "Redis is out of memory (maxmemory): raise maxmemory, or let workers catch up",
     "NOAUTH": "Redis asks for a password: give one in the connection's URL or password=",
     "WRONGPASS": "Redis refuses the user or password of this connection: correct them",
-    "NOPERM": "this Redis user may not do that: give it the permissions that docs/security.md lists",
+    "NOPERM": "this Redis user may not do that: give it the permissions that the page on security in the docs lists",
     "WRONGTYPE": "a key under this prefix holds something else: remove it, or choose another key_prefix",
     "MISCONF": "Redis cannot save to disk and takes no writes: see its log",
     "CROSSSLOT": "this is a Redis Cluster: register the connection with cluster=True",
@@ -35,8 +35,14 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of this packag
         return found[1] if found else str(self).partition(" ")[0]
 
 
-def translate(refusal: Refusal, where: str) -> TransportError:
-    """The error to raise for it. ``where`` names the connection."""
+def is_wrong_type(error: TransportError) -> bool:
+    """Whether a key holds something else than it should."""
+    cause = error.__cause__
+    return isinstance(cause, Refusal) and cause.code == "WRONGTYPE"
+
+
+def translate(refusal: Refusal, where: str, key: str = "") -> TransportError:
+    """The error to raise for it. ``where`` names the connection, ``key`` what the command was for."""
     code, text = refusal.code, str(refusal)
     if code in _PASSING:
         return TransportUnavailableError(f"{where} cannot serve now: {text}")
@@ -45,4 +51,6 @@ def translate(refusal: Refusal, where: str) -> TransportError:
     elif _DENIED in text:
         code = "NOPERM"
     way_out = _WAYS_OUT.get(code)
+    if code == "WRONGTYPE" and key:
+        text = f"{key}: {text}"
     return TransportError(f"{where}: {way_out} ({text})" if way_out else f"{where} refused: {text}")

@@ -114,7 +114,7 @@ class Store:
     async def commands(self, key: str, *commands: Command) -> list[Any]:
         """The answers to several commands in one round trip; the first refusal is raised. See ``command``."""
         servers = await self.servers()
-        return [self._accept(reply) for reply in await servers.call(key, *commands)]
+        return [self._accept(reply, key) for reply in await servers.call(key, *commands)]
 
     async def run(
         self, name: str, queue: str, *arguments: Argument, repeat: bool = True, then: Command | None = None
@@ -139,7 +139,9 @@ class Store:
         call: Command = ("EVALSHA", verb.sha, len(keys), *keys, *arguments)
         if then is not None:
             return await self._evaluate_and_wait(verb, call, then)
-        return [self._accept(reply) for reply in await self._call(servers, verb, call, repeat)]
+        # Of a script with one key, it is that one which is wrong.
+        only_key = keys[0] if len(keys) == 1 else ""
+        return [self._accept(reply, only_key) for reply in await self._call(servers, verb, call, repeat)]
 
     async def _call(self, servers: Servers, verb: Script, call: Command, repeat: bool) -> list[Any]:
         key = str(call[3])
@@ -186,9 +188,9 @@ class Store:
         self._common[queue] = (self.keys.of("meta", queue), self.keys.absent(queue)), common
         return self._common[queue]
 
-    def _accept(self, reply: Any) -> Any:
+    def _accept(self, reply: Any, key: str = "") -> Any:
         if isinstance(reply, Refusal):
-            raise translate(reply, self.where) from reply
+            raise translate(reply, self.where, key) from reply
         return reply
 
     # -------------------------------------------------------------------------------------------------- the server
@@ -247,6 +249,12 @@ class Store:
                 f'durability="fsync": {self.where} is Redis {info.get("redis_version")}, which cannot tell when a '
                 "write is on disk: use 7.2 or newer, or set appendfsync always"
             )
+
+
+def tell_faults(queue: str, faults: Sequence[Any]) -> None:
+    """What scripts answer of single jobs with which something is wrong."""
+    for fault in faults:
+        logger.warning("queue %s: a job is left alone, a key of it holds something else: %s", queue, text_of(fault))
 
 
 def _read_info(answer: bytes) -> dict[str, str]:

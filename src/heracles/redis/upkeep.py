@@ -3,29 +3,33 @@
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 
 from heracles.errors import HeraclesError
 from heracles.model import Swept
 from heracles.redis.control import PLACES
 from heracles.redis.entries import text_of
-from heracles.redis.store import Store
-from heracles.redis.walking import SET_STEP, RecordScan, store_time
+from heracles.redis.store import Store, tell_faults
+from heracles.redis.walking import Pace, RecordScan, store_time
 
 logger = logging.getLogger("heracles.redis")
 
 #: A consumer that is gone without a word is dropped after this: no worker is silent for so long.
 CONSUMER_IDLE_MS = 3_600_000
+#: Jobs that one script looks at: it takes Redis well under a millisecond.
+LOOKED_AT_A_CALL = 25
 #: How many steps of each kind one pass takes at most. What it does not get to, the next one does.
-STEPS_A_PASS = 40
+SCANS_A_PASS, STEPS_A_PASS = 100, 320
 
 
 class Upkeep:
-    """For all queues of one transport."""
+    """For all queues of one transport. Its steps are paced: they take jobs none of the store's time."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        #: Where the last pass has stopped looking at records, by queue.
+        #: Where the last pass has stopped looking at records, by queue; at sets, by queue and set.
         self._cursors: dict[str, int] = defaultdict(int)
+        self._positions: dict[tuple[str, str], int] = defaultdict(int)
         self._repairs: dict[str, asyncio.Task[None]] = {}
 
     async def maintain(self, queue: str) -> Swept:
@@ -46,9 +50,10 @@ class Upkeep:
 
     async def _repair(self, queue: str) -> None:
         try:
+            scan = RecordScan(self._store, queue, pace=Pace(), size=LOOKED_AT_A_CALL)
             count = 0
-            async for refs in RecordScan(self._store, queue).steps():
-                count += await self._store.run("audit_records", queue, *refs)
+            async for refs in scan.steps():
+                count += await self._look_at_records(queue, refs)
             self._tell_of(queue, count)
         except HeraclesError as error:
             logger.warning("queue %s: what a lost stream left is put right later: %s", queue, error)
@@ -85,33 +90,52 @@ class Upkeep:
         return count
 
     async def _audit_pending(self, queue: str, priority: int) -> int:
-        count, after = 0, "-"
+        count, after, pace = 0, "-", Pace()
         for _ in range(STEPS_A_PASS):
-            last, repaired = await self._store.run("audit_pending", queue, priority, after)
+            last, repaired, faults = await self._store.run("audit_pending", queue, priority, after, LOOKED_AT_A_CALL)
+            tell_faults(queue, faults)
             count += repaired
             if not last:
                 break
             after = f"({text_of(last)}"
+            await pace.rest()
         return count
 
     async def _audit_places(self, queue: str) -> int:
-        count = 0
-        for place in PLACES:
-            key = self._store.keys.of(place, queue)
-            for step in range(STEPS_A_PASS):
-                start = step * SET_STEP
-                refs = await self._store.command(key, "ZRANGE", key, start, start + SET_STEP - 1)
-                if not refs:
-                    break
-                count += await self._store.run("audit_places", queue, place, *refs)
+        return sum([await self._audit_place(queue, place) for place in PLACES])
+
+    async def _audit_place(self, queue: str, place: str) -> int:
+        key = self._store.keys.of(place, queue)
+        count, start, pace = 0, self._positions[queue, place], Pace()
+        for _ in range(STEPS_A_PASS):
+            refs = await self._store.command(key, "ZRANGE", key, start, start + LOOKED_AT_A_CALL - 1)
+            if refs:
+                repaired, faults = await self._store.run("audit_places", queue, place, *refs)
+                tell_faults(queue, faults)
+                count += repaired
+            if len(refs) < LOOKED_AT_A_CALL:
+                start = 0
+                break
+            start += LOOKED_AT_A_CALL
+            await pace.rest()
+        self._positions[queue, place] = start
         return count
 
     async def _audit_records(self, queue: str) -> int:
-        scan = RecordScan(self._store, queue, self._cursors[queue])
+        scan = RecordScan(self._store, queue, self._cursors[queue], pace=Pace(), size=LOOKED_AT_A_CALL)
         count = 0
-        async for refs in scan.steps(STEPS_A_PASS):
-            count += await self._store.run("audit_records", queue, *refs)
+        async for refs in scan.steps(SCANS_A_PASS):
+            count += await self._look_at_records(queue, refs)
         self._cursors[queue] = scan.cursor
+        return count
+
+    async def _look_at_records(self, queue: str, refs: Sequence[str]) -> int:
+        count = 0
+        while refs:
+            # Large entries take their time: the rest of a step goes into another call.
+            done, repaired, faults = await self._store.run("audit_records", queue, *refs)
+            tell_faults(queue, faults)
+            count, refs = count + repaired, refs[done:]
         return count
 
 

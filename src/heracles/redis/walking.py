@@ -1,5 +1,6 @@
 """Walks over a queue's keys and sets, in steps that hold up nobody."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -9,13 +10,15 @@ from heracles.redis.scripts import MOST_ITEMS
 from heracles.redis.store import Store
 
 #: Keys that one SCAN looks at.
-SCAN_STEP = 500
+SCAN_STEP = 200
 #: Members of a set in one step.
 SET_STEP = 200
 #: Where nothing but names is read.
 LONG_STEP = 2000
 #: What one call may carry, so that it holds up no others for long.
 MOST_BYTES = 8_000_000
+#: A walk that is in no haste takes at most a twentieth of its server's time, and rests no longer than so many seconds.
+RESTS_A_STEP, LONGEST_REST_S = 19, 0.25
 T = TypeVar("T")
 
 
@@ -62,26 +65,49 @@ async def members(store: Store, key: str) -> Sequence[bytes]:
         start += LONG_STEP
 
 
+class Pace:
+    """Keeps a walk to a small part of its server's time: each step is followed by a rest in proportion to it."""
+
+    def __init__(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+
+    async def rest(self) -> None:
+        """Between two steps."""
+        loop = asyncio.get_running_loop()
+        # What other callers make a step wait counts: the busier the server, the longer the rest.
+        await asyncio.sleep(min((loop.time() - self._began) * RESTS_A_STEP, LONGEST_REST_S))
+        self._began = loop.time()
+
+
 class RecordScan:
     """Goes round the status hashes of a queue; ``cursor`` is where it stands, 0 at the start and the end."""
 
-    def __init__(self, store: Store, queue: str, cursor: int = 0) -> None:
-        self._store, self._queue = store, queue
+    def __init__(
+        self, store: Store, queue: str, cursor: int = 0, *, pace: Pace | None = None, size: int = MOST_ITEMS
+    ) -> None:
+        self._store, self._queue, self._pace, self._size = store, queue, pace, size
         self._prefix = store.keys.of("status", queue) + ":"
         self.cursor = cursor
 
     async def steps(self, most: int | None = None) -> AsyncIterator[Sequence[str]]:
-        """Refs, some steps' or until all have been seen."""
+        """Refs, at most ``size`` of them at once: some steps', or until all have been seen."""
         done = 0
         while most is None or done < most:
             done += 1
             command = ("SCAN", self.cursor, "MATCH", f"{self._prefix}*", "COUNT", SCAN_STEP)
             cursor, found = await self._store.command(self._store.keys.of("meta", self._queue), *command)
             self.cursor = int(cursor)
-            for part in chunks([ref for key in found if (ref := self._ref(text_of(key)))]):
+            for at, part in enumerate(chunks([ref for key in found if (ref := self._ref(text_of(key)))], self._size)):
+                if at > 0:
+                    await self._rest()
                 yield part
             if self.cursor == 0:
                 return
+            await self._rest()
+
+    async def _rest(self) -> None:
+        if self._pace is not None:
+            await self._pace.rest()
 
     def _ref(self, key: str) -> str | None:
         job_id, colon, dispatch_id = key.removeprefix(self._prefix).rpartition(":")

@@ -3,17 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-import msgspec
-
-from heracles.model import Beaten, Delivery, Envelope, Exchange, Held, Report, ReportKind, Session, Verdict
+from heracles.model import Beaten, Delivery, Exchange, Held, Report, ReportKind, Session, Verdict
 from heracles.redis.adoption import Adoption
-from heracles.redis.entries import mapping, number_of, plain_envelope, text_of, time_of
-from heracles.redis.keys import DEFAULT_PRIORITY, ref_of
-from heracles.redis.records import read_envelope
+from heracles.redis.deliveries import Started, Unusable, failing, read_delivery, read_started
+from heracles.redis.entries import text_of, time_of
+from heracles.redis.keys import ref_of
 from heracles.redis.scripts import MOST_ITEMS
-from heracles.redis.store import Store
+from heracles.redis.store import Store, tell_faults
 from heracles.redis.walking import chunks, chunks_of_bytes, priorities
 from heracles.redis.wire import Argument
 from heracles.units import to_iso
@@ -22,8 +19,6 @@ logger = logging.getLogger("heracles.redis")
 
 #: Seconds until a worker's record is gone unless it is renewed.
 WORKER_TTL_S = 60
-#: How many values exchange.lua returns of each job that it has started.
-STARTED_STRIDE = 8
 _VERDICTS = {"a": Verdict.APPLIED, "l": Verdict.LOST, "c": Verdict.CANCELLED}
 
 
@@ -88,18 +83,28 @@ class Working:
         # What it started, a second call could not know: the worker has to recover it.
         answer = await self._store.run("exchange", queue, *arguments, repeat=slots == 0)
         is_paused, due, verdicts, now, started, foreign, _, faults, was_lost = answer
-        for fault in faults:
-            logger.warning("queue %s: a job is left alone, a key of it holds something else: %s", queue, text_of(fault))
+        tell_faults(queue, faults)
         if foreign:
             self._adoption.take(queue, foreign)
         if was_lost:
             self._repair(queue)
         return Exchange(
             verdicts=tuple(_VERDICTS[letter] for letter in text_of(verdicts)),
-            started=tuple([_started(started, at, now) for at in range(0, len(started), STARTED_STRIDE)]),
+            started=tuple(await self._usable(queue, session, read_started(started, now), pause_on_error)),
             next_due_ms=None if due < 0 else int(due),
             paused=bool(is_paused),
         )
+
+    async def _usable(
+        self, queue: str, session: Session, started: Sequence[Started], pause_on_error: bool
+    ) -> list[Delivery]:
+        """Those that a worker can be given; the others fail at once."""
+        reports = [failing(each, pause_on_error) for each in started if isinstance(each, Unusable)]
+        for report in reports:
+            logger.error("queue %s: %s fails: %s", queue, report.dispatch_id, report.error)
+        if reports:
+            await self._ask(queue, session, reports, 0, False, pause_on_error)
+        return [each for each in started if isinstance(each, Delivery)]
 
     def _report_arguments(self, report: Report) -> Sequence[Argument]:
         ttl = report.status_ttl_s or self._store.settings.status_ttl_s
@@ -129,15 +134,15 @@ class Working:
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
         """As ``Transport.recover``."""
         known = [ref_of(job.job_id, job.dispatch_id) for job in held if job.queue == queue]
-        found: list[Delivery] = []
+        found: list[Started] = []
         for priority in await priorities(self._store, queue):
             after = "-"
             while after:
                 arguments: list[Argument] = [self._consumer(session), session.consumer, priority, after, MOST_ITEMS]
                 last, items = await self._store.run("recover", queue, *arguments, *known)
-                found += [_delivery(item, time_of(item[8]) or 0) for item in items]
+                found += [read_delivery(item, time_of(item[8]) or 0) for item in items]
                 after = f"({text_of(last)}" if last else ""
-        return found
+        return await self._usable(queue, session, found, pause_on_error=False)
 
     # -------------------------------------------------------------------------------------------------------- beat
 
@@ -213,65 +218,3 @@ def _by_queue(held: Sequence[Held]) -> Mapping[str, Sequence[Held]]:
     for job in held:
         found.setdefault(job.queue, []).append(job)
     return found
-
-
-def _started(values: Sequence[Any], at: int, now_ms: int) -> Delivery:
-    """Of the values that exchange.lua returns, those of one job."""
-    item = values[at : at + STARTED_STRIDE]
-    return _delivery(item, now_ms) if isinstance(item[3], list) else _first_delivery(item, now_ms)
-
-
-def _first_delivery(item: Sequence[Any], started_at_ms: int) -> Delivery:
-    """Of a plain job."""
-    message, priority, created, name, args, job_id, dispatch_id, further = item
-    try:
-        envelope = plain_envelope(name, args, job_id, dispatch_id, priority, further)
-    except (ValueError, msgspec.MsgspecError):
-        envelope = _odd_envelope(
-            [b"job", name, b"args", args, b"jobId", job_id, b"dispatchId", dispatch_id, *further], priority
-        )
-    return Delivery(
-        envelope=envelope,
-        token=1,
-        retries=0,
-        deliveries=1,
-        created_at_ms=time_of(created) or started_at_ms,
-        started_at_ms=started_at_ms,
-        receipt=_receipt(message, priority),
-    )
-
-
-def _delivery(item: Sequence[Any], started_at_ms: int) -> Delivery:
-    message, priority, created, fields, token, retries, deliveries, (error, unknown_since) = item[:STARTED_STRIDE]
-    return Delivery(
-        envelope=_odd_envelope(fields, priority),
-        token=token,
-        retries=retries,
-        deliveries=deliveries,
-        created_at_ms=time_of(created) or started_at_ms,
-        started_at_ms=started_at_ms,
-        last_error=text_of(error) or None,
-        unknown_since_ms=number_of(unknown_since) or None,
-        receipt=_receipt(message, priority, retries),
-    )
-
-
-def _receipt(message: bytes, priority: int, retries: int = 0) -> str:
-    """Where the job stands and what else a removed record would have told; places.lua reads it."""
-    if retries:
-        return f"{text_of(message)} {priority} {retries}"
-    return text_of(message) if priority == DEFAULT_PRIORITY else f"{text_of(message)} {priority}"
-
-
-def _odd_envelope(fields: Sequence[bytes], priority: int) -> Envelope:
-    """Of any entry. One that somebody changed after it was stored has no name: the worker fails it, by its ids."""
-    if (envelope := read_envelope(fields, priority)) is not None:
-        return envelope
-    found = mapping(fields)
-    return Envelope(
-        job_id=text_of(found[b"jobId"]),
-        dispatch_id=text_of(found[b"dispatchId"]),
-        name=text_of(found.get(b"job", b"")),
-        args=found.get(b"args", b""),
-        priority=priority,
-    )

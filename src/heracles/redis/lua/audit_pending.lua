@@ -4,10 +4,10 @@
 -- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] priority
 -- ARGV[9] entry id to begin at
--- returns the entry id to go on after or '', and how many were put right
+-- ARGV[10] the most entries to look at
+-- returns the entry id to go on after or '', how many were put right, and what is wrong with single jobs
 
-local STEP = 200
-local priority = tonumber(ARGV[8])
+local priority, most = tonumber(ARGV[8]), tonumber(ARGV[10])
 local stream = core.stream_of(priority)
 
 local function give_back(message)
@@ -50,18 +50,18 @@ end
 
 return core.conclude(function()
   core.allow_when_full()
-  local pending = redis.pcall('XPENDING', stream, group, 'IDLE', lease, ARGV[9], '+', STEP)
+  local pending = redis.pcall('XPENDING', stream, group, 'IDLE', lease, ARGV[9], '+', most)
   if pending.err then
-    return { '', 0 }
+    return { '', 0, faults }
   end
   local count = 0
   for _, item in ipairs(pending) do
     local entry = call('XRANGE', stream, item[1], item[1])[1]
     if not entry then
       call('XACK', stream, group, item[1])
-    elseif check(item[1], entry[2]) then
+    elseif places.attempt(check, item[1], entry[2]) then
       count = count + 1
     end
   end
-  return { #pending == STEP and pending[STEP][1] or '', count }
+  return { #pending == most and pending[most][1] or '', count, faults }
 end)

@@ -3,22 +3,20 @@
 -- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] kind of the set: scheduled, delayed, waiting
 -- ARGV[9…] refs
--- returns how many were put right
+-- returns how many were put right, and what is wrong with single jobs
 
 -- In a longer one nobody is looked for: that would take too long.
 local LONGEST_LINE = 1000
 local kind = ARGV[8]
 
 local function check(ref)
+  if not call('ZSCORE', K[kind], ref) then
+    -- It has moved on since the set was read.
+    return false
+  end
   local job = jobs.read(ref)
   if not job.status then
-    local fields = places.kept(job)
-    if not fields then
-      return call('ZREM', K[kind], ref) == 1
-    end
-    local priority = tonumber(places.option_of(fields, '"priority":(%d+)')) or 10
-    places.revive(job, 'pending', nil, false, priority, fields)
-    return true
+    return places.revive_waiting(job) or call('ZREM', K[kind], ref) == 1
   elseif not jobs.is_startable(job.status) or job.message then
     call('ZREM', K[kind], ref)
     return true
@@ -41,9 +39,9 @@ return core.conclude(function()
   core.allow_when_full()
   local count = 0
   for at = 9, #ARGV do
-    if check(ARGV[at]) then
+    if places.attempt(check, ARGV[at]) then
       count = count + 1
     end
   end
-  return count
+  return { count, faults }
 end)

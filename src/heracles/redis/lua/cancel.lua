@@ -105,7 +105,12 @@ return core.conclude(function()
   for at = 11, #ARGV do
     local refs, is_any = by == 'ids' and refs_of(ARGV[at]) or { ARGV[at] }, false
     for _, ref in ipairs(refs) do
-      is_any = cancel_ref(ref) or is_any
+      if by == 'ids' then
+        -- Who names a job is told what is wrong with it.
+        is_any = cancel_ref(ref) or is_any
+      else
+        is_any = places.attempt(cancel_ref, ref) or is_any
+      end
     end
     answers[#answers + 1] = #refs > MOST and '+' or is_any and '1' or '0'
   end

@@ -73,9 +73,22 @@ local function read(priority, count)
   return answer and answer[1][2] or {}
 end
 
+local bytes = 0
+
+-- Each is started, or placed where another step finds it. No more are read than there are slots.
+local function start_each(priority, entries)
+  for _, entry in ipairs(entries) do
+    -- Arguments are the fourth of an entry of ours.
+    bytes = bytes + #(entry[2][4] or '')
+    if not start_plain(priority, entry[1], entry[2]) then
+      law().starting.attempt(priority, entry[1], entry[2])
+    end
+  end
+end
+
 -- Whether there may be more than was looked at.
 local function start_jobs()
-  local looked, bytes = 0, 0
+  local looked = 0
   local has_returned = may_have_odd() and call('EXISTS', K.returned) == 1
   if may_have_odd() then
     law().starting.retry_foreign()
@@ -87,12 +100,10 @@ local function start_jobs()
     local wanted = slots - started_count - #foreign
     while wanted > 0 do
       local entries = read(priority, min(wanted, MOST_READ))
-      for _, entry in ipairs(entries) do
-        -- Arguments are the fourth of an entry of ours.
-        bytes = bytes + #(entry[2][4] or '')
-        if not start_plain(priority, entry[1], entry[2]) then
-          law().starting.attempt(priority, entry[1], entry[2])
-        end
+      local is_done, problem = pcall(start_each, priority, entries)
+      if not is_done then
+        law().starting.leave_to_next(priority, entries)
+        error(problem, 0)
       end
       looked = looked + #entries
       if looked > MOST_LOOKED_AT or bytes > MOST_BYTES then

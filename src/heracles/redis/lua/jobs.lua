@@ -1,6 +1,8 @@
 -- Second in every script: a job by its names, as its record tells it.
 
 local jobs = {}
+local STATUSES = { pending = true, running = true, scheduled_for_retry = true, completed = true, failed = true,
+  cancelled = true }
 
 function jobs.is_unfinished(status)
   return status == 'pending' or status == 'running' or status == 'scheduled_for_retry'
@@ -16,20 +18,29 @@ function jobs.named(id, dispatch)
   return { ref = dispatch .. ':' .. id, id = id, dispatch = dispatch, tail = tail, key = K.status .. tail }
 end
 
--- With what its record has. status is false where there is none.
+-- Others may have written anything into a record: where nothing goes by that name, it names no entry.
+function jobs.message_of(has)
+  local ms, sequence = match(has.messageId or '', '^(%d+)%-(%d+)$')
+  return ms and #ms <= 15 and #sequence <= 15 and has.messageId
+end
+
+-- With what its record has. status is false where there is none, or what is none.
 function jobs.of(id, dispatch)
   local job = jobs.named(id, dispatch)
-  local flat, has = call('HGETALL', job.key), {}
+  local flat, has = redis.pcall('HGETALL', job.key), {}
+  if flat.err then
+    error(flat.err .. ' (' .. job.key .. ')', 0)
+  end
   for at = 1, #flat, 2 do
     has[flat[at]] = flat[at + 1]
   end
   job.has = has
-  job.status = has.status or false
+  job.status = STATUSES[has.status or ''] and has.status or false
   job.token = tonumber(has.token) or 0
   -- A first run does without it.
   job.deliveries = tonumber(has.deliveries) or job.status == 'running' and 1 or 0
   job.retries = tonumber(has.retries) or 0
-  job.message = has.messageId or false
+  job.message = jobs.message_of(has) or false
   job.priority = tonumber(has.priority) or 10
   return job
 end

@@ -123,7 +123,7 @@ function places.unindex(job, ttl)
     local key = K.status .. ':' .. job.id .. ':' .. left[1]
     if left[1] == job.dispatch then
       call('EXPIRE', list, ttl)
-    elseif not jobs.is_unfinished(call('HGET', key, 'status')) then
+    elseif not jobs.is_unfinished(redis.pcall('HGET', key, 'status')) then
       call('EXPIRE', list, max(call('TTL', key), 1))
     end
   end
@@ -134,13 +134,13 @@ function places.index(job, sequence)
   call('SET', K.dispatch .. ':' .. job.dispatch, job.id)
   local latest = call('ZREVRANGE', list, '0', '0')
   for _, dispatch in ipairs(latest) do
-    if not jobs.is_unfinished(call('HGET', K.status .. ':' .. job.id .. ':' .. dispatch, 'status')) then
+    if not jobs.is_unfinished(redis.pcall('HGET', K.status .. ':' .. job.id .. ':' .. dispatch, 'status')) then
       call('ZREM', list, dispatch)
     end
   end
   local twin = sub(job.id, 1, 4) == 'job_' and 'dispatch_' .. sub(job.id, 5)
   local twin_key = twin and K.status .. ':' .. job.id .. ':' .. twin
-  if twin and twin ~= job.dispatch and jobs.is_unfinished(call('HGET', twin_key, 'status')) then
+  if twin and twin ~= job.dispatch and jobs.is_unfinished(redis.pcall('HGET', twin_key, 'status')) then
     -- One of a pair of ids is in no index, until its job id has a further dispatch.
     call('ZADD', list, 'NX', 0, twin)
     call('HSET', twin_key, 'indexed', '1')
@@ -165,6 +165,11 @@ end
 -- Whether it is one of ours whose record somebody removed, rather than one that somebody else wrote.
 function places.is_ours(id, dispatch)
   return jobs.is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
+end
+
+-- Whether its record is in the queue's books, rather than something that somebody else wrote under a name like it.
+function places.is_entered(job)
+  return job.has.adopted or job.has.indexed or not job.has.jobId and places.is_ours(job.id, job.dispatch)
 end
 
 -- Its entry, where it has one, is done with and stays until it is trimmed.
@@ -266,6 +271,15 @@ function places.revive(job, status, token, message, priority, fields)
   job.status, job.token, job.message, job.priority, job.has = status, tonumber(has.token), message, priority, has
 end
 
+-- The same for one that stands outside the streams: what is kept of it has no time to live. Whether it is one.
+function places.revive_waiting(job)
+  if call('TTL', places.payload_of(job)) ~= -1 then
+    return false
+  end
+  places.revive(job, 'pending', nil, false, job.priority, places.kept(job))
+  return true
+end
+
 -- The same for a job whose worker names it by token and receipt: it is the one that runs it when its lease runs and its
 -- entry is pending with that consumer. Whether it is.
 function places.revive_running(job, token, receipt, worker, consumer, session)
@@ -299,11 +313,11 @@ function places.advance(id)
     if not ref then
       return
     end
-    local job = jobs.read(ref)
-    if jobs.is_startable(job.status) and not job.message then
+    local job = places.attempt(jobs.read, ref)
+    if job and jobs.is_startable(job.status) and not job.message then
       call('ZREM', K.waiting, ref)
       return places.take_turn(job)
-    elseif jobs.is_unfinished(job.status) then
+    elseif job and jobs.is_unfinished(job.status) then
       return
     end
     call('ZREM', K.waiting, ref)
@@ -341,6 +355,9 @@ function places.unlock(job)
 end
 
 function places.end_wait(job)
+  if not job.status then
+    places.revive_waiting(job)
+  end
   if jobs.is_startable(job.status) and not job.message then
     if job.has.overlap then
       places.line_up(job)

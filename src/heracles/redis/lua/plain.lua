@@ -27,17 +27,22 @@ end
 -- The first start of a job whose entry is as enqueue.lua writes it.
 local function start_plain(priority, message, fields)
   local id, dispatch, count = fields[6], fields[8], #fields
-  if fields[1] ~= 'job' or fields[3] ~= 'args' or fields[5] ~= 'jobId' or fields[7] ~= 'dispatchId' or count > 12
-    or count > 8 and (fields[9] == 'type' or fields[11] == 'type') then
+  if fields[1] ~= 'job' or fields[3] ~= 'args' or fields[5] ~= 'jobId' or fields[7] ~= 'dispatchId' then
+    return false
+  end
+  local options = count > 8 and fields[count - 1] == 'options' and fields[count]
+  if count ~= 8 and not (count == 10 and (options or fields[9] == 'kwargs'))
+    and not (count == 12 and options and fields[9] == 'kwargs') then
     return false
   end
   local key = K.status .. ':' .. id .. ':' .. dispatch
-  local found = redis.pcall('HMGET', key, 'status', 'messageId', 'createdAt', 'token')
-  if found[1] ~= 'pending' or found[2] ~= message or not found[3] or found[4] then
+  -- The hash that another program writes has the job's id.
+  local found = redis.pcall('HMGET', key, 'status', 'messageId', 'createdAt', 'token', 'jobId')
+  if found[1] ~= 'pending' or found[2] ~= message or not found[3] or found[4] or found[5] then
     return false
   end
-  -- Options come last, and are written compactly.
-  local lock = count > 8 and find(fields[count], '"no_overlap"', 1, true) and K.lock .. ':' .. id
+  -- Ours are written compactly.
+  local lock = options and find(options, '"no_overlap"', 1, true) and K.lock .. ':' .. id
   if lock and not call('SET', lock, dispatch, 'NX', 'PX', ARGV[4]) then
     return false
   end
@@ -74,7 +79,8 @@ local function complete_plain(at)
   core.push(finished, 'completed', ref)
   core.push(closed, tonumber(found[4]) or 10, found[3])
   if found[5] or found[6] then
-    law().places.part({ id = id, dispatch = dispatch, ref = ref }, found[5], found[6] and ttl, tonumber(ARGV[at + 7]))
+    local places, job = law().places, { id = id, dispatch = dispatch, ref = ref }
+    places.attempt(places.part, job, found[5], found[6] and ttl, tonumber(ARGV[at + 7]))
   end
   return true
 end

@@ -6,6 +6,8 @@ local most_deliveries = tonumber(ARGV[7])
 local SUSPECT = 3
 -- The longest pause before a suspect is started again.
 local LONGEST_PAUSE_MS = 60000
+-- Redis looks at its clock again when it notes the delivery of an entry: that may be later than its lease began.
+local SLACK_MS = 1000
 -- How many entries are looked at for jobs that have lost their record.
 local MOST_SOUGHT = 200
 
@@ -46,7 +48,8 @@ function reclaiming.pending()
   local left = MOST_SOUGHT
   for _, priority in ipairs(core.priorities()) do
     local stream = core.stream_of(priority)
-    local found = left > 0 and redis.pcall('XPENDING', stream, group, 'IDLE', lease, '-', '+', left) or {}
+    local idle = max(lease - SLACK_MS, 0)
+    local found = left > 0 and redis.pcall('XPENDING', stream, group, 'IDLE', idle, '-', '+', left) or {}
     for _, item in ipairs(found) do
       left = left - 1
       local entry = call('XRANGE', stream, item[1], item[1])[1]

@@ -30,7 +30,8 @@ local function ref_of(id)
   return latest_of(id)
 end
 
-local function record(ref)
+local function record(name)
+  local ref = ARGV[8] == 'refs' and name or ref_of(name)
   local job = ref and jobs.read(ref)
   if not job or not job.status then
     return ''
@@ -47,7 +48,7 @@ end
 return core.conclude(function()
   local answers = {}
   for at = 9, #ARGV do
-    answers[#answers + 1] = places.attempt(record, ARGV[8] == 'refs' and ARGV[at] or ref_of(ARGV[at])) or ''
+    answers[#answers + 1] = places.attempt(record, ARGV[at]) or ''
   end
   return answers
 end)

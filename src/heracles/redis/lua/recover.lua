@@ -11,9 +11,25 @@
 
 local consumer, session, priority = ARGV[8], ARGV[9], tonumber(ARGV[10])
 
+local found = {}
+
+local function look(message, fields, id, dispatch)
+  local job = jobs.of(id, dispatch)
+  local has = job.has
+  if (has.session or consumer) ~= session or job.message ~= message then
+    return
+  elseif job.status == 'running' then
+    found[#found + 1] = { message, priority, has.createdAt or '', fields, job.token, job.retries, job.deliveries,
+      { has.error or '', has.unknownSince or '' }, has.startedAt or '' }
+  elseif not jobs.is_unfinished(job.status) then
+    -- It has ended before the worker learnt of it, so no code of it runs.
+    places.release(job, 0)
+  end
+end
+
 return core.conclude(function()
   core.allow_when_full()
-  local known, found = {}, {}
+  local known = {}
   for at = 13, #ARGV do
     known[ARGV[at]] = true
   end
@@ -27,17 +43,7 @@ return core.conclude(function()
     local fields = entry and entry[2]
     local id, dispatch = fields and places.field_of(fields, 'jobId'), fields and places.field_of(fields, 'dispatchId')
     if id and dispatch and not find(dispatch, ':', 1, true) and not known[dispatch .. ':' .. id] then
-      local job = jobs.of(id, dispatch)
-      local has = job.has
-      if (has.session or consumer) == session and job.message == item[1] then
-        if job.status == 'running' then
-          found[#found + 1] = { item[1], priority, has.createdAt or '', fields, job.token, job.retries, job.deliveries,
-            { has.error or '', has.unknownSince or '' }, has.startedAt or '' }
-        elseif not jobs.is_unfinished(job.status) then
-          -- It has ended before the worker learnt of it, so no code of it runs.
-          places.release(job, 0)
-        end
-      end
+      places.attempt(look, item[1], fields, id, dispatch)
     end
   end
   local last = pending[#pending]

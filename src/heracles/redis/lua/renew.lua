@@ -9,7 +9,8 @@
 
 local FIRST, STRIDE = 11, 4
 
-local function renew(job, token, receipt)
+local function renew(at)
+  local job, token, receipt = jobs.of(ARGV[at], ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
   if not job.status then
     places.revive_running(job, token, receipt, ARGV[8], ARGV[9], ARGV[10])
   end
@@ -32,7 +33,7 @@ return core.conclude(function()
   core.allow_when_full()
   local answers = {}
   for at = FIRST, #ARGV, STRIDE do
-    answers[#answers + 1] = renew(jobs.of(ARGV[at], ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3])
+    answers[#answers + 1] = places.attempt(renew, at) or 'l'
   end
   return table.concat(answers)
 end)

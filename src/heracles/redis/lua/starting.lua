@@ -102,7 +102,7 @@ function starting.consider(priority, message, fields)
     return starting.report_foreign(priority, message, fields)
   end
   local job = jobs.of(id, dispatch)
-  if places.field_of(fields, 'type') and not job.has.adopted then
+  if (places.field_of(fields, 'type') or job.has.jobId) and not job.has.adopted then
     return starting.report_foreign(priority, message, fields)
   end
   if not job.status then
@@ -112,7 +112,8 @@ function starting.consider(priority, message, fields)
     places.revive(job, 'pending', nil, message, priority, fields)
   end
   if job.message ~= message then
-    if job.message or places.has_left(job) then
+    local is_elsewhere = not jobs.is_unfinished(job.status) or job.message and places.entry_of(job)
+    if is_elsewhere or places.has_left(job) then
       return places.discard(priority, message)
     end
     call('HSET', job.key, 'messageId', message)
@@ -142,6 +143,14 @@ function starting.take(place)
   end
 end
 
+-- Entries that were read, some of which the server would not let be started (a permission was taken away): no read
+-- brings them again, so whoever comes next starts them first. Those that were started are known by their record.
+function starting.leave_to_next(priority, entries)
+  for _, entry in ipairs(entries) do
+    redis.pcall('ZADD', K.returned, 0, jobs.place_of(priority, entry[1]))
+  end
+end
+
 -- What was given back unstarted, and entries of others that are adopted.
 function starting.start_returned(priority)
   local low, high = places.range_of(priority)
@@ -150,8 +159,8 @@ function starting.start_returned(priority)
     local found = call('ZRANGEBYLEX', K.returned, low, high, 'LIMIT', 0, slots - started_count - #foreign)
     is_more = #found > 0
     for _, place in ipairs(found) do
-      call('ZREM', K.returned, place)
       starting.take(place)
+      call('ZREM', K.returned, place)
     end
   end
 end

@@ -11,10 +11,10 @@
 local what, before, keeps_entries, only_counts = ARGV[8], ARGV[9], ARGV[10] == '1', ARGV[11] == '1'
 
 local function is_to_go(job)
-  if not job.status then
+  if what == 'all' then
+    return job.has.status ~= nil and (job.has.createdAt or '') <= before
+  elseif not job.status then
     return false
-  elseif what == 'all' then
-    return (job.has.createdAt or '') <= before
   end
   local has_ended = not jobs.is_unfinished(job.status) and not call('ZSCORE', K.leases, job.ref)
   return has_ended and (job.has.completedAt or '') < before
@@ -32,24 +32,30 @@ local function remove(job)
   end
 end
 
+local records, entries = 0, 0
+
+local function sweep(ref)
+  local job = jobs.read(ref)
+  if not is_to_go(job) then
+    return
+  end
+  records = records + 1
+  local has_entry = not keeps_entries and job.message
+  if has_entry and only_counts then
+    entries = entries + (places.entry_of(job) and 1 or 0)
+  elseif has_entry then
+    call('XACK', core.stream_of(job.priority), group, job.message)
+    entries = entries + call('XDEL', core.stream_of(job.priority), job.message)
+  end
+  if not only_counts then
+    remove(job)
+  end
+end
+
 return core.conclude(function()
   core.allow_when_full()
-  local records, entries = 0, 0
   for at = 12, #ARGV do
-    local job = jobs.read(ARGV[at])
-    if is_to_go(job) then
-      records = records + 1
-      local has_entry = not keeps_entries and job.message
-      if has_entry and only_counts then
-        entries = entries + (places.entry_of(job) and 1 or 0)
-      elseif has_entry then
-        call('XACK', core.stream_of(job.priority), group, job.message)
-        entries = entries + call('XDEL', core.stream_of(job.priority), job.message)
-      end
-      if not only_counts then
-        remove(job)
-      end
-    end
+    places.attempt(sweep, ARGV[at])
   end
   return { records, entries }
 end)

@@ -9,24 +9,28 @@
 
 local STEP = 200
 local priority = tonumber(ARGV[8])
+local found, foreign = {}, {}
+
+local function look(message, fields)
+  local id, dispatch = places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId')
+  local kind = places.field_of(fields, 'type') or 'job:process'
+  if id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true) and kind == 'job:process' then
+    local job = jobs.of(id, dispatch)
+    if not job.status or job.has.jobId and not job.has.adopted then
+      foreign[#foreign + 1] = { priority, message, fields }
+    elseif jobs.is_unfinished(job.status)
+      and (job.message == message or not job.message and places.is_entered(job) and not places.has_left(job)) then
+      found[#found + 1] = { job.has.createdAt or '', job.ref, job.status }
+    end
+  end
+end
 
 return core.conclude(function()
   local is_forward = ARGV[10] ~= '-'
   local command = is_forward and 'XRANGE' or 'XREVRANGE'
   local entries = call(command, core.stream_of(priority), ARGV[9], ARGV[10], 'COUNT', STEP)
-  local found, foreign = {}, {}
   for _, entry in ipairs(entries) do
-    local fields = entry[2]
-    local id, dispatch = places.field_of(fields, 'jobId'), places.field_of(fields, 'dispatchId')
-    local kind = places.field_of(fields, 'type') or 'job:process'
-    if id and dispatch and dispatch ~= '' and not find(dispatch, ':', 1, true) and kind == 'job:process' then
-      local job = jobs.of(id, dispatch)
-      if not job.status or job.has.jobId and not job.has.adopted then
-        foreign[#foreign + 1] = { priority, entry[1], fields }
-      elseif jobs.is_unfinished(job.status) and job.message == entry[1] then
-        found[#found + 1] = { job.has.createdAt or '', job.ref, job.status }
-      end
-    end
+    places.attempt(look, entry[1], entry[2])
   end
   return { #entries == STEP and entries[STEP][1] or '', found, foreign }
 end)
