@@ -31,15 +31,16 @@ class Mailbox:
 
 async def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # the mail server's: each of its connections
     mailbox = Mailbox()
     server = await asyncio.get_running_loop().create_server(lambda: SMTP(mailbox), "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
 
     store = SqliteTransport(path=":memory:")
     emails = Queue.get("emails", transport=store)
-    async with server, Worker(id="mailer", transport=store) as worker:
-        await worker.create_queue(name="emails", concurrency=3)
-        await worker.start()
+    worker = Worker(id="mailer", transport=store)
+    await worker.create_queue(name="emails", concurrency=3)
+    async with server, worker:
         jobs = [SendEmail(to, "Welcome!", "Glad that you are here.", host, port) for to in RECIPIENTS]
         handles = await emails.dispatch_many(jobs)
         await asyncio.gather(*(handle.result(timeout=30) for handle in handles))

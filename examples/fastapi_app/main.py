@@ -20,9 +20,9 @@ from jobs import count_words
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    async with Worker(id=f"web-{os.getpid()}") as worker:
-        await worker.create_queue(name="texts", concurrency=4)
-        await worker.start()
+    worker = Worker(id=f"web-{os.getpid()}")
+    await worker.create_queue(name="texts", concurrency=4)
+    async with worker:
         yield
 
 

@@ -352,8 +352,8 @@ class JobInfo(Value, frozen=True, kw_only=True):
     """What is known of one dispatch of a job.
 
     ``args`` and ``kwargs`` are the encoded arguments as JSON values, None once the entry of a completed job has left
-    the store; failed and cancelled jobs keep theirs. ``scheduled_for`` is also when a retry is due. ``result`` is None
-    until the job has COMPLETED.
+    the store; failed and cancelled jobs keep theirs. ``scheduled_for`` is also when a retry is due, ``updated_at`` when
+    the status last changed. ``result`` is None until the job has COMPLETED.
     """
 
     job_id: str
@@ -369,7 +369,7 @@ class JobInfo(Value, frozen=True, kw_only=True):
     scheduled_for: datetime | None
     started_at: datetime | None
     completed_at: datetime | None
-    updated_at: datetime | None
+    updated_at: datetime
     worker: str | None
     error: str | None
     traceback: str | None

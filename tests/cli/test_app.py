@@ -110,3 +110,45 @@ def test_a_pyproject_that_cannot_be_used(text: str, tmp_path: Path) -> None:
     ended = run("list", cwd=tmp_path)
     assert ended.code == 2
     assert "pyproject.toml" in ended.error
+
+
+#: The commands that look at a store, and can do without an app.
+LOOKING = (("status",), ("jobs",), ("cleanup",), ("retry", "job-1"), ("cancel", "job-1"))
+NAMED = "--url=sqlite:///store.db"
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_a_broken_app_that_nobody_named_is_a_warning_where_the_store_is_named(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.py").write_text("1 / 0\n")
+    ended = run(*command, NAMED, cwd=tmp_path)
+    warning, *others = ended.err.splitlines()
+    assert "'jobs' could not be imported: ZeroDivisionError" in warning
+    assert "going on without it" in warning
+    # The store was looked for: it is not there.
+    assert len(others) == 1
+    assert "no store yet" in others[0]
+    assert ended.code == (1 if command[0] in ("retry", "cancel") else 0)
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_a_broken_app_is_an_error_with_the_way_out_where_no_store_is_named(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.py").write_text("1 / 0\n")
+    ended = run(*command, cwd=tmp_path)
+    assert ended.code == 2
+    assert "ZeroDivisionError" in ended.error
+    assert ended.error.endswith("name the store by --url to go on without it")
+
+
+def test_a_broken_app_that_was_named_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    ended = run("status", NAMED, "--app=broken", cwd=tmp_path)
+    assert ended.code == 2
+    assert "ZeroDivisionError" in ended.error
+    # In the environment or in pyproject.toml it stands for all commands, not for this one.
+    ended = run("status", NAMED, cwd=tmp_path, env={"HERACLES_APP": "broken"})
+    assert ended.code == 0
+    assert "going on without it" in ended.err

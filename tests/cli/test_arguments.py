@@ -27,7 +27,7 @@ from tests.cli.process import run
         (("work", "--id=a", "--lease=nan"), "--lease=nan is not allowed"),
         (
             ("work", "--id=a", "--pause-on-error=perhaps"),
-            "--pause-on-error='perhaps' is not allowed: give True or False",
+            "--pause-on-error='perhaps' is not allowed: give true or false",
         ),
         (("work", "--id=a", "--log-format=xml"), "--log-format='xml' is not allowed: give one of text, json"),
         (("work", "--id=a", "--queues=emails,no spaces"), "queue name 'no spaces' is not allowed"),

@@ -68,7 +68,7 @@ def test_queues_as_a_table_of_settings(tmp_path: Path) -> None:
         ("a.json", '{"maxRetries": true}', "maxRetries=True is not allowed"),
         ("a.json", '{"retryDelay": null}', "retryDelay=None is not allowed"),
         ("a.json", '{"retryDelay": NaN}', "retryDelay=nan is not allowed"),
-        ("a.json", '{"pauseOnError": 1}', "pauseOnError=1 is not allowed: give True or False"),
+        ("a.json", '{"pauseOnError": 1}', "pauseOnError=1 is not allowed: give true or false"),
         ("a.json", '{"concurrency": [1]}', "concurrency=[1] is not allowed"),
         ("a.json", '{"logFormat": ["text"]}', "logFormat=['text'] is not allowed"),
         ("a.json", '{"id": "a", "id": "b"}', "it has the key 'id' twice"),

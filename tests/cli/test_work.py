@@ -33,6 +33,16 @@ async def test_the_banner_says_whom_it_serves_with_what(site: Site) -> None:
         assert "jobs: BlockTheLoop, Break, Follow, Greet, Lead, WaitAtDoor" in worker.log
 
 
+async def test_the_banner_says_how_many_jobs_each_queue_runs_at_once(site: Site) -> None:
+    (site.directory / "worker.toml").write_text('id = "tables"\n[queues.default]\nconcurrency = 4\n[queues.other]\n')
+    with running("work", "--config=worker.toml", cwd=site.directory) as worker:
+        worker.await_line("jobs: ")
+        assert "queues: default (4 at once), other (1 at once)\n" in worker.log
+    with running("work", "--config=worker.toml", "--processes=2", cwd=site.directory) as pool:
+        pool.await_line("jobs: ")
+        assert "queues: default (4 at once), other (1 at once) in each of 2 processes\n" in pool.log
+
+
 @pytest.mark.parametrize("name", ["worker.toml", "worker.json"])
 async def test_it_serves_by_a_configuration_file(name: str, site: Site) -> None:
     (site.directory / "worker.toml").write_text(
@@ -69,7 +79,7 @@ async def test_settings_of_the_program_hold_where_nothing_else_was_given(site: S
         site.open("door")
         for dispatch_id in waiting:
             await site.ends(dispatch_id, "tuned")
-        assert "as its queues allow" in worker.log
+        assert "queues: tuned (2 at once)" in worker.log
 
 
 async def test_concurrency_of_the_command_line_is_the_workers_and_its_queues(site: Site) -> None:

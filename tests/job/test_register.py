@@ -4,7 +4,7 @@ import abc
 import importlib.util
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
@@ -165,6 +165,56 @@ def test_a_job_that_yields() -> None:
         class YieldsLater(Job):
             async def execute(self) -> AsyncIterator[int]:
                 yield 1
+
+
+def test_a_job_whose_execute_needs_arguments() -> None:
+    with pytest.raises(
+        JobRegistrationError, match=r"Greets.* with execute\(self, to\): arguments go to the constructor"
+    ):
+
+        @Job.register()
+        class Greets(Job):
+            def execute(self, to: str) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(JobRegistrationError, match=r"execute\(self\) takes none"):
+
+        @Job.register()
+        class GreetsByName(Job):
+            async def execute(self, *, to: str) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(JobRegistrationError, match=r"execute\(self\) takes none"):
+
+        @Job.register()
+        class Lonely(Job):
+            def execute() -> None: ...  # type: ignore[misc]
+
+
+def test_a_job_whose_execute_is_given_what_it_needs() -> None:
+    def with_session(execute: Callable[[Any, str], str]) -> Callable[[Any], str]:
+        @wraps(execute)
+        def given(self: Any) -> str:
+            return execute(self, "session")
+
+        return given
+
+    @Job.register()
+    class Injected(Job):
+        @with_session
+        def execute(self, session: str) -> str:
+            return session
+
+    @Job.register()
+    class Defaults(Job):
+        def execute(self, to: str = "all", *more: int, **others: int) -> str:
+            return to
+
+    @Job.register()
+    class Static(Job):
+        @staticmethod
+        def execute() -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return "static"
+
+    assert [Injected().execute(), Defaults().execute(), Static().execute()] == ["session", "all", "static"]
 
 
 def test_a_job_with_a_new_of_its_own() -> None:

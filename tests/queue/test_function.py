@@ -1,10 +1,22 @@
 """Functions as jobs."""
 
+import asyncio
 import inspect
+from typing import Any
 
 import pytest
 
-from heracles import ArgumentsError, Job, JobRegistrationError, JobStatus, OptionError, Queue, UnknownJobError, job
+from heracles import (
+    ArgumentsError,
+    Job,
+    JobRegistrationError,
+    JobStatus,
+    OptionError,
+    Queue,
+    UnknownJobError,
+    dispatch,
+    job,
+)
 from heracles.job import JobRun, all_jobs, definition_of
 from heracles.transport import Transport
 from tests.queue.jobs import add, join
@@ -134,6 +146,25 @@ async def test_names_are_shared_with_classes() -> None:
 async def test_the_plain_function_is_no_job(letters: Queue) -> None:
     with pytest.raises(UnknownJobError):
         await letters.dispatch(add.function, [1])
+
+
+async def test_what_a_call_returns_is_no_job(letters: Queue) -> None:
+    called: Any = add(1)
+    # Without the warning, which is an error here, that nobody awaited it.
+    with pytest.raises(UnknownJobError, match=r"add\(\) was called.* f\.dispatch\(x\), or as f\.with_arguments\(x\)"):
+        await letters.dispatch(called)
+    called = join("a", "b")
+    with pytest.raises(UnknownJobError, match=r"'a b' is not a registered job.*f\.with_arguments\(x\)"):
+        await dispatch(called)
+
+
+async def test_a_coroutine_that_runs_already_is_left_alone(letters: Queue) -> None:
+    begun = asyncio.create_task(asyncio.sleep(0, 3))
+    await asyncio.sleep(0)
+    running: Any = begun.get_coro()
+    with pytest.raises(UnknownJobError, match="sleep"):
+        await letters.dispatch(running)
+    assert await begun == 3
 
 
 async def test_calls_of_functions_are_dispatched_together(letters: Queue) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import traceback
 from datetime import timedelta
 
 import pytest
@@ -13,8 +14,10 @@ from heracles import (
     JobStatus,
     Queue,
     ResultTimeoutError,
+    TransportError,
 )
-from heracles.model import CleanupRules, ReportKind
+from heracles.model import CleanupRules, Delivery, Record, ReportKind
+from heracles.queue import handle as handle_module
 from heracles.transport import Transport
 from tests.queue.conftest import Hand
 from tests.queue.jobs import Anything, Billing, Letter, Receipt, add
@@ -116,6 +119,58 @@ async def test_a_result_that_takes_too_long(queue: Queue, timeout: float | timed
         await handle.result(timeout=timeout)
     assert isinstance(caught.value, TimeoutError)
     assert await handle.status() is JobStatus.PENDING
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look is cut short, however slow the machine is."""
+    monkeypatch.setattr(handle_module, "FIRST_LOOK_S", 60.0)
+    monkeypatch.setattr(handle_module, "LAST_LOOK_S", 60.0)
+
+
+@pytest.mark.usefixtures("_patient")
+async def test_a_result_that_takes_too_long_says_where_the_job_stands_by_then(
+    local: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = Hand(local)
+    handle = await local.dispatch(Letter("a"))
+    with pytest.raises(ResultTimeoutError, match=r"within 0 s: it is pending$") as caught:
+        await handle.result(timeout=0)
+    assert "".join(traceback.format_exception(caught.value)).count("Traceback") == 1
+
+    find = local.transport.find
+    started: list[Delivery] = []
+
+    async def starting(queue: str, id: str) -> Record | None:
+        found = await find(queue, id)
+        if not started:
+            started.extend(await hand.take())
+        return found
+
+    monkeypatch.setattr(local.transport, "find", starting)
+    with pytest.raises(ResultTimeoutError, match=r"within 0 s: it is running$"):
+        await handle.result(timeout=0)
+    await hand.complete(*started)
+
+
+@pytest.mark.usefixtures("_patient")
+async def test_a_result_that_takes_too_long_while_the_store_refuses(
+    local: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = await local.dispatch(Letter("a"))
+    find = local.transport.find
+    looks: list[str] = []
+
+    async def once(queue: str, id: str) -> Record | None:
+        looks.append(id)
+        if len(looks) > 1:
+            raise TransportError("no more")
+        return await find(queue, id)
+
+    monkeypatch.setattr(local.transport, "find", once)
+    with pytest.raises(ResultTimeoutError, match=r"has not ended within 0 s$"):
+        await handle.result(timeout=0)
+    assert len(looks) == 2
 
 
 async def test_a_time_out_of_the_caller_is_the_caller_s(queue: Queue) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from heracles import JobEvent, JobStatus, OptionError, Queue
+from heracles import JobEvent, JobNotFoundError, JobStatus, OptionError, Queue
 from heracles.model import Envelope
 from heracles.transport import Transport
 from tests.queue.conftest import Hand, fresh_name
@@ -23,6 +23,30 @@ async def test_a_job_is_found_by_any_of_its_names(queue: Queue) -> None:
         assert info is not None
         assert info.args == args
     assert await queue.get_job("nobody") is None
+
+
+async def test_a_handle_is_had_from_an_id(queue: Queue, hand: Hand) -> None:
+    first = await queue.dispatch(Letter("1"), job_id="mine")
+    assert await queue.get_handle(first.dispatch_id) == first
+    assert await queue.get_handle(first) == await queue.get_handle(first.sync) == first
+    latest = await queue.dispatch(Letter("2"), job_id="mine")
+    found = await queue.get_handle("mine")
+    assert (found.job_id, found.dispatch_id, found.queue) == ("mine", latest.dispatch_id, queue.name)
+    await hand.complete_all(2, "done")
+    assert await found.result(timeout=5) == "done"
+    with pytest.raises(JobNotFoundError, match="'nobody'"):
+        await queue.get_handle("nobody")
+    with pytest.raises(OptionError, match="id="):
+        await queue.get_handle("no body")
+
+
+async def test_the_last_change_of_a_job_is_at_first_its_dispatch(queue: Queue, hand: Hand) -> None:
+    handle = await queue.dispatch(Letter("1"))
+    waiting = await handle.info()
+    assert waiting.updated_at == waiting.created_at
+    await hand.complete_all(1)
+    done = await handle.info()
+    assert done.updated_at == done.completed_at
 
 
 async def test_another_producer_s_job_is_found(queue: Queue) -> None:

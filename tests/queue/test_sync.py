@@ -75,6 +75,7 @@ def test_every_call(queue: Queue, hand: Hand) -> None:
     assert sync.counts()[JobStatus.PENDING] == 4
     assert len(sync.jobs("pending", limit=3)) == 3
     assert sync.get_job("nobody") is None
+    assert sync.get_handle(handles[1].dispatch_id) == handles[1]
     assert sync.workers() == []
     sync.pause()
     assert sync.is_paused()

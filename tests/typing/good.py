@@ -84,6 +84,7 @@ async def awaited(anything: Job) -> None:
     assert_type(await (await queue.dispatch(anything)).result(), Any)
     assert_type(await queue.dispatch_many([SendEmail("a"), Resize("b")]), list[JobHandle[Any]])
     assert_type(await queue.get_job("a"), JobInfo | None)
+    assert_type(await queue.get_handle("a"), JobHandle[Any])
     assert_type(await queue.counts(), dict[JobStatus, int])
     assert_type(await queue.workers(), list[WorkerInfo])
     assert_type(queue.events(), AsyncGenerator[JobEvent, None])
@@ -97,6 +98,7 @@ def called(queue: Queue) -> None:
     assert_type(queue.sync.dispatch(send, ["a"]), SyncJobHandle[int])
     assert_type(send.sync.dispatch("a"), SyncJobHandle[int])
     assert_type(queue.sync.events(), Iterator[JobEvent])
+    assert_type(queue.sync.get_handle("a"), SyncJobHandle[Any])
     assert_type(queue.sync.counts(), dict[JobStatus, int])
 
 

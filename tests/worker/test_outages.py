@@ -1,6 +1,7 @@
 """A store that is away, refuses, answers late, or whose answers are lost."""
 
 import asyncio
+import traceback
 
 import pytest
 
@@ -116,8 +117,9 @@ async def test_a_store_that_is_away_at_the_start_is_an_error_and_the_start_may_b
     worker = Worker(id="w", transport=faulty)
     site.workers.append(worker)
     await worker.create_queue(name=QUEUE)
-    with pytest.raises(TransportUnavailableError):
+    with pytest.raises(TransportUnavailableError) as caught:
         await worker.start()
+    assert "".join(traceback.format_exception(caught.value)).count("Traceback") == 1
     faulty.is_away = False
     faulty.refusal = "no permission"
     with pytest.raises(TransportError, match="no permission"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from heracles.cli.settings import Settings
 from heracles.cli.signals import StoppedError
-from heracles.cli.usage import UsageError
+from heracles.cli.usage import UsageError, warn
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _PYPROJECT = "pyproject.toml"
@@ -34,10 +34,20 @@ def import_app(settings: Settings) -> None:
 
 
 def import_app_if_any(settings: Settings) -> None:
-    """The same for a command that can do without."""
-    name = find_app(settings)
-    if name is not None:
-        load_module(name)
+    """The same for a command that can do without: it does where the store was named, and the app was not.
+
+    An operator must be able to look at a store and to mend it while the code beside them is broken.
+    """
+    try:
+        name = find_app(settings)
+        if name is not None:
+            load_module(name)
+    except UsageError as error:
+        if settings.given("app") is not None:
+            raise
+        if settings.given("url") is None and settings.given("connection") is None:
+            raise UsageError(f"{error}: mend it, or name the store by --url to go on without it") from error
+        warn(f"{error}: going on without it, as if it declared no queues, key prefixes or connections")
 
 
 def find_app(settings: Settings) -> str | None:

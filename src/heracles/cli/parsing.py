@@ -84,8 +84,9 @@ def check_as(spelling: str, option: Option, value: Any) -> Any:
     try:
         return msgspec.structs.replace(option, name=spelling).check(value)
     except OptionError as error:
-        # Outside Python there are no timedeltas to give.
-        raise UsageError(str(error).replace(" (or a timedelta)", "")) from None
+        # Outside Python there are no timedeltas to give, and truth is written otherwise.
+        text = str(error).replace(" (or a timedelta)", "").replace("give True or False", "give true or false")
+        raise UsageError(text) from None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -19,7 +19,7 @@ from heracles.cli.usage import StartError, UsageError
 from heracles.errors import TransportUnavailableError
 from heracles.job import all_jobs
 from heracles.model import Value
-from heracles.options import OPTIONS
+from heracles.options import OPTIONS, first_given
 from heracles.queue import Queue
 from heracles.transport import Transport
 from heracles.wiring import tell_store, use_by_default
@@ -155,7 +155,7 @@ def _run_pool(plan: _Plan, commands: Sequence[Sequence[str]], environment: Mappi
     if not plan.waits:
         # Once, here: each of the children would say what is wrong in a line of its own.
         asyncio.run(_reach(plan.stores))
-    _begin(plan, f"{len(commands)} processes, each with ")
+    _begin(plan, len(commands))
     return Pool(commands, environment).run()
 
 
@@ -165,13 +165,12 @@ async def _reach(stores: Sequence[Transport]) -> None:
             pass
 
 
-def _begin(plan: _Plan, before: str = "") -> None:
+def _begin(plan: _Plan, processes: int = 1) -> None:
     """Show what was logged so far, and say what is served."""
     plan.logs.release()
     for store in plan.stores:
         tell_store(store)
-    limit = "as many jobs at once as its queues allow" if plan.concurrency is None else f"{plan.concurrency} at once"
-    logger.info("queues: %s (%s%s)", ", ".join(plan.queues), before, limit)
+    logger.info("queues: %s", _served(plan, processes))
     names = sorted(definition.name for definition in all_jobs().values())
     if names:
         logger.info("jobs: %s", ", ".join(names))
@@ -182,3 +181,13 @@ def _begin(plan: _Plan, before: str = "") -> None:
         logger.warning(
             "none of these jobs goes to these queues by itself: --queues=%s serves them", ",".join(elsewhere)
         )
+
+
+def _served(plan: _Plan, processes: int) -> str:
+    """The queues, with how many jobs run at once: in all together, or in each where that was said for each."""
+    if plan.concurrency is not None:
+        each = f"{processes} processes, each with " if processes > 1 else ""
+        return f"{', '.join(plan.queues)} ({each}{plan.concurrency} at once)"
+    limits = {queue: first_given("concurrency", [_own(plan.settings, queue)]) for queue in plan.queues}
+    listed = ", ".join(f"{queue} ({limit} at once)" for queue, limit in limits.items())
+    return f"{listed} in each of {processes} processes" if processes > 1 else listed

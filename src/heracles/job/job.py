@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from types import FrameType, FunctionType, MappingProxyType
+from types import CoroutineType, FrameType, FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self, TypedDict, TypeVar, Unpack
 
 from heracles.codec import CallSpec, ResultSpec, Source
 from heracles.codec.signature import own_annotations
-from heracles.errors import JobRegistrationError, UnknownJobError
+from heracles.errors import JobRegistrationError, UnknownJobError, shown
 from heracles.job.reserved import refuse_reserved
 from heracles.job.run import JobRun, RunValue
 from heracles.model import JobOverlapBehavior, JobStatus
@@ -336,6 +336,10 @@ def find_job(name: str) -> JobDefinition:
         ) from None
 
 
+#: To those who dispatch what a function has returned.
+_NOT_CALLED = "a function that is a job is dispatched by f.dispatch(x), or as f.with_arguments(x), and not as f(x)"
+
+
 def definition_of(job: object) -> JobDefinition:
     """The definition of a job, of its class, or of a function made a job.
 
@@ -348,12 +352,20 @@ def definition_of(job: object) -> JobDefinition:
     except TypeError:  # unhashable
         definition = None
     if definition is None:
-        shown = owner.__qualname__ if isinstance(owner, type) else f"{owner!r:.100}"
-        raise UnknownJobError(
-            f"{shown} is not a registered job: put @Job.register() on the class (as the outermost decorator), "
-            "or @job() on the function"
-        )
+        raise _unknown(owner)
     return definition
+
+
+def _unknown(owner: object) -> UnknownJobError:
+    if isinstance(owner, CoroutineType):
+        if inspect.getcoroutinestate(owner) == inspect.CORO_CREATED:
+            owner.close()  # else a warning that it was never awaited follows the error, and hides it
+        return UnknownJobError(f"{owner.__qualname__}() was called, which makes no job of it: {_NOT_CALLED}")
+    text = (
+        f"{owner.__qualname__ if isinstance(owner, type) else shown(owner, 100)} is not a registered job: "
+        "put @Job.register() on the class (as the outermost decorator), or @job() on the function"
+    )
+    return UnknownJobError(text if callable(owner) or isinstance(owner, Job) else f"{text}; {_NOT_CALLED}")
 
 
 def arguments_of(job: Job) -> tuple[Sequence[Any], Mapping[str, Any]]:
@@ -397,6 +409,23 @@ def _check_class(cls: Any) -> None:
     if cls.__new__ is not Job.__new__:
         raise JobRegistrationError(f"{cls.__qualname__} cannot be a job with its own __new__: use __init__")
     refuse_generator(cls.execute, f"{cls.__qualname__}.execute()")
+    _refuse_parameters(cls)
+
+
+def _refuse_parameters(cls: type[Job]) -> None:
+    """Raises JobRegistrationError where ``execute`` needs arguments: nobody would give it any."""
+    execute = inspect.getattr_static(cls, "execute")
+    if not isinstance(execute, FunctionType):
+        return
+    # Not that of a wrapped one: a decorator may give it what it needs.
+    signature = inspect.signature(execute, follow_wrapped=False)
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise JobRegistrationError(
+            f"{cls.__qualname__} cannot be a job with execute({', '.join(signature.parameters)}): "
+            "arguments go to the constructor, execute(self) takes none"
+        ) from None
 
 
 def _origin(definition: JobDefinition) -> tuple[str, str]:

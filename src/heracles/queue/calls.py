@@ -169,12 +169,12 @@ class QueueCalls:
         try:
             async with limit:
                 await self._until_empty(scheduled)
-        except TimeoutError as exc:
+        except TimeoutError:
             if not limit.expired():
                 raise
             raise ResultTimeoutError(
                 f"queue {self.name!r} has jobs left after {limit_s:g} s; it goes on draining"
-            ) from exc
+            ) from None
 
     async def _until_empty(self, scheduled: bool) -> None:
         async with aclosing(self._client.follow()) as batches:
@@ -206,6 +206,19 @@ class QueueCalls:
         """What is known of a dispatch: by handle, dispatch id, or the latest dispatch of a job id; else None."""
         record = await self._find(id)
         return None if record is None else info_of(record)
+
+    async def get_handle(self, id: str | HasDispatchId) -> JobHandle[Any]:
+        """The handle of a dispatch that was made elsewhere: by dispatch id, or the latest dispatch of a job id.
+
+        Raises:
+            JobNotFoundError: there is no record of it.
+        """
+        record = await self._find(id)
+        if record is None:
+            raise JobNotFoundError(
+                f"queue {self.name!r} has no job {_id_of(id)!r}: it is another queue's, has expired or never existed"
+            )
+        return JobHandle(self._client, record.job_id, record.dispatch_id)
 
     async def jobs(self, status: JobStatus | str | None = None, limit: int = 100) -> list[JobInfo]:
         """The newest jobs first: all unfinished ones, and of each final status the newest 1000."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from heracles.errors import JobCancelledError, JobFailedError, JobNotFoundError, ResultTimeoutError
+from heracles.errors import JobCancelledError, JobFailedError, JobNotFoundError, ResultTimeoutError, TransportError
 from heracles.model import JobInfo, JobStatus, Record
 from heracles.portal import PORTAL
 from heracles.queue.client import QueueClient
@@ -19,6 +19,8 @@ R = TypeVar("R")
 LOOK_AGAIN_S = 10.0
 #: Seconds that ``result`` has for its first look, also with ``timeout=0``.
 FIRST_LOOK_S = 1.0
+#: Seconds that it takes in the end, at most, to say where the job stands.
+LAST_LOOK_S = 0.5
 
 
 class HasDispatchId(Protocol):
@@ -81,10 +83,11 @@ class JobHandle(Generic[R]):
         try:
             async with limit:
                 record = await self._ended(limit, limit_s)
-        except TimeoutError as exc:
+        except TimeoutError:
             if not limit.expired():
                 raise
-            raise ResultTimeoutError(f"{self!r} has not ended within {limit_s:g} s") from exc
+            # Below it there is only how the waiting is done.
+            raise ResultTimeoutError(f"{self!r} has not ended within {limit_s:g} s{await self._last_seen()}") from None
         return cast("R", _outcome(record))
 
     async def cancel(self) -> bool:
@@ -103,6 +106,13 @@ class JobHandle(Generic[R]):
                 if limit_s is not None:
                     limit.reschedule(started + limit_s)
                 await _wait(hint, LOOK_AGAIN_S * random.uniform(0.75, 1.25))
+
+    async def _last_seen(self) -> str:
+        """Its status, for who has waited in vain: looked up, for hints tell of ends only."""
+        with suppress(TimeoutError, TransportError, JobNotFoundError):
+            async with asyncio.timeout(LAST_LOOK_S):
+                return f": it is {await self.status()}"
+        return ""
 
     async def _record(self) -> Record:
         record = await self._client.call(lambda t: t.find(self.queue, self.dispatch_id))

@@ -28,7 +28,7 @@ def info_of(record: Record) -> JobInfo:
         scheduled_for=to_datetime(record.scheduled_for_ms),
         started_at=to_datetime(record.started_at_ms),
         completed_at=to_datetime(record.completed_at_ms),
-        updated_at=to_datetime(record.updated_at_ms),
+        updated_at=to_datetime(record.updated_at_ms or record.created_at_ms) or EPOCH,
         worker=record.worker,
         error=record.error,
         traceback=record.traceback,

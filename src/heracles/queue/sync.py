@@ -98,6 +98,10 @@ class SyncQueue:
         """As ``Queue.get_job``."""
         return self._run(lambda: self._awaited.get_job(id), "get_job")
 
+    def get_handle(self, id: str | HasDispatchId) -> SyncJobHandle[Any]:
+        """As ``Queue.get_handle``."""
+        return self._run(lambda: self._awaited.get_handle(id), "get_handle").sync
+
     def jobs(self, status: JobStatus | str | None = None, limit: int = 100) -> list[JobInfo]:
         """As ``Queue.jobs``."""
         return self._run(lambda: self._awaited.jobs(status, limit), "jobs")

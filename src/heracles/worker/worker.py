@@ -154,7 +154,11 @@ class Worker:
         async with self._starting:
             match self._state:
                 case State.NEW:
-                    await self._start()
+                    try:
+                        await self._start()
+                    except TransportUnavailableError as error:
+                        # The message says it all; below it are only the transport's own doings.
+                        raise TransportUnavailableError(str(error)) from None
                 case State.STOPPING | State.STOPPED:
                     raise HeraclesError(f"worker {self.id!r} has been stopped: make a new one")
 
