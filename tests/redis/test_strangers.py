@@ -280,7 +280,7 @@ async def test_such_a_job_that_was_started_unheard_fails_too(driver: Driver, beh
 
 @pytest.mark.parametrize("status", ["garbage", "running", "pending"])
 async def test_a_record_that_belongs_to_nothing_is_left_alone(driver: Driver, behind: Behind, status: str) -> None:
-    behind.command("HSET", behind.key("status:emails:j:nobody"), "status", status, "createdAt", "x")
+    behind.command("HSET", behind.key("status:emails:j:nobody"), "status", status, "createdAt", "x", "adopted", "x")
     for _ in range(2):
         await driver.transport.maintain("emails")
         assert await driver.start() == []

@@ -114,7 +114,7 @@ local function adopt(at, fields)
   elseif is_known(job, message) then
     drop(message)
     return 'known'
-  elseif job.has.adopted then
+  elseif job.has.adopted and job.status then
     if was_read then
       call('ZADD', K.returned, 0, place)
       wakes = true

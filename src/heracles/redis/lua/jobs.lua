@@ -35,6 +35,8 @@ function jobs.of(id, dispatch)
     has[flat[at]] = flat[at + 1]
   end
   job.has = has
+  -- This says that a record is in the queue's books, which nobody else can.
+  has.adopted = has.adopted == '1' and '1' or nil
   job.status = STATUSES[has.status or ''] and has.status or false
   job.token = tonumber(has.token) or 0
   -- A first run does without it.

@@ -164,7 +164,7 @@ end
 
 -- Whether it is one of ours whose record somebody removed, rather than one that somebody else wrote.
 function places.is_ours(id, dispatch)
-  return jobs.is_twin(id, dispatch) or call('EXISTS', K.dispatch .. ':' .. dispatch) == 1
+  return jobs.is_twin(id, dispatch) or redis.pcall('GET', K.dispatch .. ':' .. dispatch) == id
 end
 
 -- Whether its record is in the queue's books, rather than something that somebody else wrote under a name like it.
