@@ -8,6 +8,8 @@ import pytest
 from heracles.errors import TransportError, TransportUnavailableError
 from heracles.model import SignalKind, Storing
 from heracles.redis import Redis, RedisTransport
+from heracles.redis.servers import Servers
+from heracles.redis.wire import Wire
 from tests.conformance.driver import Driver, envelope, is_woken
 from tests.redis.conftest import QUEUE
 from tests.servers import MissingServerError, Sentinels, redis_7
@@ -62,6 +64,41 @@ async def test_without_sentinels_it_is_unavailable(driver: Driver, sentinels: Se
         sentinel.kill()
     with pytest.raises(TransportUnavailableError, match="Sentinel"):
         await driver.put("d-1")
+
+
+async def test_an_old_master_that_wakes_up_while_it_is_dialled_is_left(sentinels: Sentinels) -> None:
+    Redis.register_connection(
+        "patient",
+        sentinel={"sentinels": sentinels.addresses, "name": sentinels.NAME},
+        socket_timeout=30,
+        socket_connect_timeout=30,
+    )
+    endpoint = Redis.connection("patient")
+    servers = (await endpoint.opened(sentinels)).servers
+    old = sentinels.master
+    old.freeze()
+    early = asyncio.create_task(servers.call("key", ("PING",)))
+    await eventually(lambda: sentinels.master is not old, deadline_s=20)
+    further = await eventually(lambda: _dialled(servers), deadline_s=20)
+    assert not early.done()
+    old.thaw()
+    await asyncio.wait([early])
+    assert isinstance(early.exception(), TransportUnavailableError)
+    [role] = await servers.call("key", ("ROLE",))
+    assert role[0] == b"master"
+    assert further is not None
+    assert further.is_open
+    further.drop()
+    await endpoint.close(sentinels)
+    # A socket is closed at the next turn of the event loop.
+    await asyncio.sleep(0)
+
+
+async def _dialled(servers: Servers) -> Wire | None:
+    try:
+        return await servers.open_wire("key")
+    except TransportUnavailableError:
+        return None
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])

@@ -122,6 +122,9 @@ class SentinelServer:
         self._sentinels = list(sentinels)
         self._sentinel_options = sentinel_options
         self._client = Client(self._dial)
+        #: What the Sentinels have said of late, and when they were asked.
+        self._named: Address | None = None
+        self._named_at = 0.0
         #: Connections for commands that wait: nothing is refused there, so an old master would be waited on for ever.
         self._further: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._checked_at = 0.0
@@ -168,6 +171,10 @@ class SentinelServer:
         if not isinstance(role, Refusal) and role[0] != b"master":
             wire.drop()
             raise LostError(f"{self._where}: the Sentinels name {address[0]}:{address[1]}, which is no master yet")
+        if address != self._named:
+            # It was frozen while it was asked, for instance, and others have heard of its successor meanwhile.
+            wire.drop()
+            raise LostError(f"{self._where}: {address[0]}:{address[1]} is no master any more")
         self._leave_all_but(address)
         return wire
 
@@ -180,6 +187,14 @@ class SentinelServer:
                 wire.drop(why)
 
     async def _find_master(self) -> Address:
+        """By the latest news, which may be others' by the time that the answer is here."""
+        asked_at = asyncio.get_running_loop().time()
+        address = await self._ask_all()
+        if self._named is None or asked_at >= self._named_at:
+            self._named, self._named_at = address, asked_at
+        return self._named
+
+    async def _ask_all(self) -> Address:
         why = "none is given"
         for sentinel in list(self._sentinels):
             try:
