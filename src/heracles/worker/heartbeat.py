@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from heracles.errors import TransportError
 from heracles.model import Held, Session
 from heracles.transport import Transport
-from heracles.worker.health import LONGEST_PAUSE_S, StoreHealth, pause_s
+from heracles.worker.health import StoreHealth, pause_s
 from heracles.worker.held import HeldJob, HeldJobs, Stop
 
 logger = logging.getLogger("heracles.worker")
@@ -109,8 +109,7 @@ class Heartbeat:
             self._health.answered("heartbeat")
             return self._interval_s
         self._failures += 1
-        # So often that what is left of a short lease after an outage suffices.
-        return pause_s(self._failures, min(self._interval_s / 4, LONGEST_PAUSE_S))
+        return pause_s(self._failures, min(self._interval_s, 1.0))
 
 
 def _keys(jobs: Iterable[Held]) -> set[tuple[str, str, int]]:
