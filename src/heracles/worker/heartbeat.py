@@ -6,16 +6,19 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from heracles.errors import TransportError
+from heracles.errors import TransportError, TransportUnavailableError
 from heracles.model import Held, Session
 from heracles.transport import Transport
-from heracles.worker.health import StoreHealth, pause_s
+from heracles.worker.health import FIRST_PAUSE_S, LONGEST_PAUSE_S, StoreHealth, pause_s
 from heracles.worker.held import HeldJob, HeldJobs, Stop
 
 logger = logging.getLogger("heracles.worker")
 
 #: Seconds between heartbeats at most: a worker's record lives for 60 after the last one.
 LONGEST_INTERVAL_S = 15.0
+#: While leases run and the store is away, so many attempts fall into an interval at least: an outage of up to half a
+#: lease that begins when a heartbeat is due must end before the next attempt after it would be too late.
+ATTEMPTS_AN_INTERVAL = 8
 RUNNING = "running"
 STOPPING = "stopping"
 
@@ -100,16 +103,23 @@ class Heartbeat:
         try:
             await self.beat()
         except TransportError as error:
-            self._health.failed("heartbeat", error)
+            return self._failed(error)
         except Exception as error:  # the loop has to survive; a transport should raise nothing else
             logger.exception("unexpected error in a heartbeat")
-            self._health.failed("heartbeat", error)
-        else:
-            self._failures = 0
-            self._health.answered("heartbeat")
-            return self._interval_s
+            return self._failed(error)
+        self._failures = 0
+        self._health.answered("heartbeat")
+        return self._interval_s
+
+    def _failed(self, error: Exception) -> float:
+        """How long to wait before it is tried again."""
+        self._health.failed("heartbeat", error)
         self._failures += 1
-        return pause_s(self._failures, min(self._interval_s, 1.0))
+        longest_s = self._interval_s
+        # A store that refuses is there, and does not serve the sooner for being asked more often.
+        if isinstance(error, TransportUnavailableError) and self._held.renewable():
+            longest_s = max(longest_s / ATTEMPTS_AN_INTERVAL, FIRST_PAUSE_S)
+        return pause_s(self._failures, min(longest_s, LONGEST_PAUSE_S))
 
 
 def _keys(jobs: Iterable[Held]) -> set[tuple[str, str, int]]:
