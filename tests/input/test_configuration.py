@@ -1,6 +1,7 @@
 """Configuration files of every kind: read, or one error that names file and cause."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from heracles.cli.configuration import Configuration, read_configuration
 from heracles.cli.main import main
+from heracles.cli.parsing import parse
 from heracles.cli.usage import UsageError
-from heracles.options import Scope, options_of
+from heracles.errors import OptionError
+from heracles.options import OPTIONS, Scope, options_of
 from tests.input.conftest import refusal_of
 
 KEYS = [option.config_key for option in options_of(Scope.WORK) if option.config_key]
@@ -89,6 +92,32 @@ def test_an_empty_table_with_or_without_a_mark(content: bytes, tmp_path: Path) -
     path = tmp_path / "a.json"
     path.write_bytes(content)
     assert read_configuration(str(path)) == Configuration()
+
+
+@pytest.mark.parametrize("value", [1.5, 2, 2.0, 1e3, 0.1])
+@pytest.mark.parametrize("name", ["retry_delay", "max_retries", "concurrency", "lease", "shutdown_timeout"])
+def test_a_number_means_the_same_in_a_file_on_the_command_line_and_in_code(
+    name: str, value: float, tmp_path: Path
+) -> None:
+    """Times may have fractions, which are rounded up to whole milliseconds; counts may not."""
+    option = OPTIONS[name]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({option.config_key: value}))
+
+    def in_code() -> object:
+        return option.check(value)
+
+    def in_file() -> object:
+        return read_configuration(str(path)).settings[name]
+
+    def as_flag() -> object:
+        return parse(["work", f"{option.flags[0]}={value}"]).given[name]
+
+    if refusal_of(in_code, OptionError) is None:
+        assert in_file() == as_flag() == in_code() == math.ceil(value)
+    else:
+        for refused in (in_file, as_flag):
+            assert refusal_of(refused, UsageError) is not None
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"# nothing\r\n"])

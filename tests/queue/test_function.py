@@ -1,7 +1,9 @@
 """Functions as jobs."""
 
 import asyncio
+import gc
 import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -156,6 +158,20 @@ async def test_what_a_call_returns_is_no_job(letters: Queue) -> None:
     called = join("a", "b")
     with pytest.raises(UnknownJobError, match=r"'a b' is not a registered job.*f\.with_arguments\(x\)"):
         await dispatch(called)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+async def test_what_many_calls_return_is_no_job(letters: Queue, kind: Callable[[Any], Iterable[Any]]) -> None:
+    """One error, and no warnings of what was never awaited, which are errors here."""
+    called = [add(number) for number in range(3)]
+    with pytest.raises(UnknownJobError, match=r"add\(\) was called"):
+        await letters.dispatch_many(kind([add.with_arguments(1), *called]))
+    with pytest.raises(UnknownJobError, match=r"add\(\) was called"):
+        await letters.dispatch_many(add(number) for number in range(3))  # type: ignore[misc]
+    with pytest.raises(ArgumentsError, match="'left'"):
+        await letters.dispatch_many([add.with_arguments("1"), add(1)])  # type: ignore[arg-type, list-item]
+    gc.collect()
+    assert not await letters.jobs()
 
 
 async def test_a_coroutine_that_runs_already_is_left_alone(letters: Queue) -> None:

@@ -20,6 +20,7 @@ from heracles.queue.envelopes import (
     ThreadClass,
     ThreadFunction,
     envelope_of,
+    envelopes_of,
 )
 from heracles.queue.handle import HasDispatchId, JobHandle
 from heracles.queue.info import event_of, info_of
@@ -105,7 +106,7 @@ class QueueCalls:
         if options.get("job_id") is not None or options.get("dispatch_id") is not None:
             raise OptionError("dispatch_many takes neither job_id nor dispatch_id: they name one job")
         limit = self._client.max_payload_bytes
-        return await self._dispatch_all([envelope_of(job, None, None, options, limit) for job in jobs])
+        return await self._dispatch_all(envelopes_of(jobs, options, limit))
 
     async def retry_job(self, id: str | HasDispatchId) -> JobHandle[Any]:
         """Dispatch a FAILED or CANCELLED job anew, with its arguments and options, under a new dispatch id.

@@ -1,9 +1,11 @@
 """A job, its arguments and options become an ``Envelope``. What is wrong with them is found here."""
 
+import inspect
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from types import CoroutineType
 from typing import Any, Protocol, TypeAlias, TypedDict, TypeVar
 
 import msgspec
@@ -120,6 +122,25 @@ def envelope_of(
     if envelope.no_overlap and "job_id" not in given and not definition.makes_job_ids:
         _tell_that_nothing_overlaps(definition.name)
     return envelope
+
+
+def envelopes_of(jobs: Iterable[object], options: Mapping[str, Any], max_payload_bytes: int) -> list[Envelope]:
+    """Many dispatches, all with these options. See ``envelope_of`` for what is raised."""
+    left = iter(jobs)
+    try:
+        return [envelope_of(job, None, None, options, max_payload_bytes) for job in left]
+    finally:
+        # What an iterator has yet to make needs no closing.
+        if left is not jobs:
+            _close_calls(left)
+
+
+def _close_calls(left: Iterator[object]) -> None:
+    """Functions that were called where one was to be dispatched: a warning for each that was never awaited would hide
+    the error."""
+    for job in left:
+        if isinstance(job, CoroutineType) and inspect.getcoroutinestate(job) == inspect.CORO_CREATED:
+            job.close()
 
 
 def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
