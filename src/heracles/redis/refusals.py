@@ -20,8 +20,8 @@ _WAYS_OUT = {
     "NOPROTO": "this server does not speak Redis' protocol as it should",
 }
 _CODE = re.compile(r"\b(" + "|".join((*_PASSING, *_WAYS_OUT)) + r")\b")
-#: What a script is answered whose user lacks a permission.
-_DENIED = "can't run this command"
+#: What a script is answered whose user lacks a permission: up to 7.0, and since.
+_DENIED = ("can't run this command", "ACL failure")
 _AUTH = re.compile(r"AUTH <password> called without|invalid password|without any password configured", re.IGNORECASE)
 
 
@@ -48,7 +48,7 @@ def translate(refusal: Refusal, where: str, key: str = "") -> TransportError:
         return TransportUnavailableError(f"{where} cannot serve now: {text}")
     if _AUTH.search(text):
         code = "WRONGPASS"
-    elif _DENIED in text:
+    elif any(denied in text for denied in _DENIED):
         code = "NOPERM"
     way_out = _WAYS_OUT.get(code)
     if code == "WRONGTYPE" and key:

@@ -5,9 +5,9 @@ local status_ttl = tonumber(ARGV[5])
 -- Ten years.
 local LONGEST_TTL = 316224000
 
--- What is wrong with the server, rather than with a job.
+-- What is wrong with the server, rather than with a job. A denied command is told in other words from 7.2 on.
 local GENERAL = { 'OOM', 'NOPERM', 'READONLY', 'MISCONF', 'NOREPLICAS', 'non local key',
-  "can't run this command" }
+  "can't run this command", 'ACL failure' }
 
 -- A job with which something is wrong (a key of it holds something else) holds up no other one: it is left where it is,
 -- and told.
