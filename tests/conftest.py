@@ -1,8 +1,6 @@
 """Fixtures: a fresh store for each test, on every kind of store there is, and transports on it."""
 
 import logging
-import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 
 from heracles.model import CleanupRules
 from heracles.transport import Transport
-from tests.stores import EVERY_STORE, STORES, VALKEY, MissingServerError, Servers, Store, open_store
+from tests.stores import EVERY_STORE, PROGRAMS, STORES, VALKEY, MissingServerError, Servers, Store, open_store
 
 MakeTransport = Callable[..., Transport]
 
@@ -28,11 +26,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _has_valkey() -> bool:
+    try:
+        PROGRAMS[VALKEY]()
+    except MissingServerError:
+        return False
+    return True
+
+
 def _kinds(config: pytest.Config) -> list[str]:
     given = config.getoption("--stores")
     if given is None:
-        has_valkey = shutil.which("valkey-server") or os.environ.get("VALKEY_SERVER")
-        return [*STORES, VALKEY] if has_valkey else list(STORES)
+        return [*STORES, VALKEY] if _has_valkey() else list(STORES)
     kinds = [kind.strip() for kind in given.split(",")]
     unknown = sorted(set(kinds) - set(EVERY_STORE))
     if unknown:

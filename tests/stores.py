@@ -21,6 +21,8 @@ REDIS_6, REDIS_7, VALKEY, CLUSTER = "redis-6.2", "redis-7", "valkey", "cluster"
 STORES = (SQLITE_MEMORY, SQLITE_FILE, REDIS_6, REDIS_7, CLUSTER)
 EVERY_STORE = (*STORES, VALKEY)
 SINGLE_REDIS = (REDIS_6, REDIS_7, VALKEY)
+#: Each finds a server program, or raises MissingServerError.
+PROGRAMS: dict[str, Callable[[], Path]] = {REDIS_6: redis_6, REDIS_7: redis_7, VALKEY: valkey}
 EVERY_REDIS = (*SINGLE_REDIS, CLUSTER)
 
 #: Keys that stay without a time to live when all queues have been emptied, and why. The prefix is cut off.
@@ -138,8 +140,7 @@ class Servers:
         self.cluster = cache(self._cluster)
 
     def _single(self, kind: str) -> tuple[str, list[Server]]:
-        program = {REDIS_6: redis_6, REDIS_7: redis_7, VALKEY: valkey}[kind]()
-        server = Server(program).start()
+        server = Server(PROGRAMS[kind]()).start()
         self._stops.append(server.stop)
         name = re.sub("[^a-z0-9]", "_", kind)
         Redis.register_connection(name, url=server.url)
@@ -173,6 +174,7 @@ def open_store(kind: str, servers: Servers, directory: Path) -> Store:
 __all__ = [
     "EVERY_REDIS",
     "EVERY_STORE",
+    "PROGRAMS",
     "SINGLE_REDIS",
     "STORES",
     "VALKEY",

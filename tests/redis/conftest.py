@@ -8,8 +8,8 @@ import redis
 
 from heracles.redis import Redis, RedisTransport
 from tests.conformance.driver import Driver
-from tests.servers import MissingServerError, Server, redis_6, redis_7
-from tests.stores import REDIS_6, REDIS_7, RedisStore, Servers, open_store
+from tests.servers import MissingServerError, Server
+from tests.stores import PROGRAMS, REDIS_6, REDIS_7, VALKEY, RedisStore, Servers, open_store
 
 MakeDriver = Callable[..., Driver]
 QUEUE = "emails"
@@ -63,9 +63,9 @@ class Behind:
         assert self.client.delete(*(self.key(rest) for rest in rests)) == len(rests)
 
 
-@pytest.fixture(params=[REDIS_7, REDIS_6])
+@pytest.fixture(params=[REDIS_7, REDIS_6, VALKEY])
 def redis_store(request: pytest.FixtureRequest, servers: Servers, tmp_path: Any) -> Iterator[RedisStore]:
-    """A fresh prefix on a shared server, of the newest and the oldest version."""
+    """A fresh prefix on a shared server of each kind."""
     try:
         opened = open_store(request.param, servers, tmp_path)
     except MissingServerError as missing:
@@ -130,9 +130,9 @@ async def make_private(request: pytest.FixtureRequest) -> AsyncIterator[MakePriv
     """Starts servers that a test may kill; ``options`` as in ``Server``, and those of the connection."""
     made: list[Private] = []
 
-    def make(*, oldest: bool = False, connection: Mapping[str, Any] | None = None, **options: Any) -> Private:
+    def make(*, kind: str = REDIS_7, connection: Mapping[str, Any] | None = None, **options: Any) -> Private:
         try:
-            server = Server(redis_6() if oldest else redis_7(), **options).start()
+            server = Server(PROGRAMS[kind](), **options).start()
         except MissingServerError as missing:
             pytest.skip(str(missing))
         name = f"private-{len(made)}"

@@ -12,6 +12,7 @@ from heracles.redis.connections import Endpoint
 from tests.conformance.driver import Driver, ids, is_woken
 from tests.redis.conftest import MakePrivate
 from tests.servers import free_port
+from tests.stores import SINGLE_REDIS
 
 SECRET = "s3cr3t:/@"
 QUOTED = "s3cr3t%3A%2F%40"
@@ -228,14 +229,15 @@ async def test_a_listener_without_permission_says_so_once(
     await transport.close()
 
 
-async def test_a_permission_that_is_lost_midway_is_no_lost_report(make_private: MakePrivate) -> None:
-    private = make_private(options={"user app": "on >pw allkeys allchannels allcommands"})
+@pytest.mark.parametrize("kind", SINGLE_REDIS)
+async def test_a_permission_that_is_lost_midway_is_no_lost_report(make_private: MakePrivate, kind: str) -> None:
+    private = make_private(kind=kind, options={"user app": "on >pw allkeys allchannels allcommands"})
     Redis.register_connection("limited", url=private.server.url, username="app", password="pw")
     transport = RedisTransport(connection="limited")
     driver = Driver(transport)
     delivery = await driver.put_running("d-1")
     private.server.command("ACL", "SETUSER", "app", "-hset")
-    with pytest.raises(TransportError, match="permission"):
+    with pytest.raises(TransportError, match="give it the permissions"):
         await driver.report(delivery, ReportKind.COMPLETED)
     private.server.command("ACL", "SETUSER", "app", "+hset")
     assert await driver.report(delivery, ReportKind.COMPLETED) is Verdict.APPLIED
@@ -243,8 +245,11 @@ async def test_a_permission_that_is_lost_midway_is_no_lost_report(make_private: 
     await transport.close()
 
 
-async def test_a_permission_that_is_lost_midway_leaves_nothing_read_and_unstarted(make_private: MakePrivate) -> None:
-    private = make_private(options={"user app": "on >pw allkeys allchannels allcommands"})
+@pytest.mark.parametrize("kind", SINGLE_REDIS)
+async def test_a_permission_that_is_lost_midway_leaves_nothing_read_and_unstarted(
+    make_private: MakePrivate, kind: str
+) -> None:
+    private = make_private(kind=kind, options={"user app": "on >pw allkeys allchannels allcommands"})
     Redis.register_connection("limited", url=private.server.url, username="app", password="pw")
     transport = RedisTransport(connection="limited")
     driver = Driver(transport)
@@ -252,7 +257,7 @@ async def test_a_permission_that_is_lost_midway_leaves_nothing_read_and_unstarte
         await driver.put(name)
     private.server.command("ACL", "SETUSER", "app", "-hset")
     for _ in range(3):
-        with pytest.raises(TransportError, match="permission"):
+        with pytest.raises(TransportError, match="give it the permissions"):
             await driver.start(2)
     private.server.command("ACL", "SETUSER", "app", "+hset")
     assert ids(await driver.start()) == ["d-1", "d-2", "d-3"]

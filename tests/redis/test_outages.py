@@ -17,6 +17,7 @@ from tests.conformance.driver import LATER_MS, Driver, envelope, ids, is_woken, 
 from tests.proxy import Proxy
 from tests.redis.conftest import QUEUE, MakePrivate
 from tests.servers import Server
+from tests.stores import REDIS_6, SINGLE_REDIS, VALKEY
 from tests.waiting import eventually
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
@@ -235,9 +236,9 @@ async def test_a_replica_is_unavailable_for_writing(make_private: MakePrivate) -
         await driver.put("d-2")
 
 
-@pytest.mark.parametrize("oldest", [False, True])
-async def test_a_full_memory_refuses_dispatches_and_lets_jobs_complete(make_private: MakePrivate, oldest: bool) -> None:
-    private = make_private(oldest=oldest, options={"maxmemory-policy": "noeviction"})
+@pytest.mark.parametrize("kind", SINGLE_REDIS)
+async def test_a_full_memory_refuses_dispatches_and_lets_jobs_complete(make_private: MakePrivate, kind: str) -> None:
+    private = make_private(kind=kind, options={"maxmemory-policy": "noeviction"})
     driver = private.driver()
     await driver.put_all([envelope() for _ in range(50)])
     running = await driver.start(10)
@@ -313,11 +314,21 @@ async def test_durability_fsync_needs_a_server_that_can(make_private: MakePrivat
     with pytest.raises(TransportError, match="appendonly"):
         await make_private().transport(durability="fsync").open()
     with pytest.raises(TransportError, match="appendfsync"):
-        await make_private(options={"appendonly": "yes"}).transport(durability="fsync").open()
+        await make_private(kind=REDIS_6, options={"appendonly": "yes"}).transport(durability="fsync").open()
     private = make_private(options=DURABLE)
     driver = private.driver(durability="fsync")
     await driver.put("d-1")
     private.server.restart()
+    assert await driver.status("d-1") is JobStatus.PENDING
+
+
+async def test_durability_fsync_has_the_server_tell_when_a_write_is_on_disk(make_private: MakePrivate) -> None:
+    private = make_private(kind=VALKEY, options={"appendonly": "yes"})
+    driver = private.driver(durability="fsync")
+    await driver.put("d-1")
+    assert "cmdstat_waitaof" in private.server.info("commandstats")
+    private.server.kill()
+    private.server.start()
     assert await driver.status("d-1") is JobStatus.PENDING
 
 
