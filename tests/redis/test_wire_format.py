@@ -1,5 +1,6 @@
 """What stands in Redis, bit by bit: other programs and people read it."""
 
+import asyncio
 import json
 import re
 
@@ -161,6 +162,21 @@ async def test_a_worker_has_a_record_that_expires(driver: Driver, behind: Behind
     assert 50 < behind.ttl("worker:worker-1") <= 60
     await driver.transport.retire(driver.session, ["emails", "notifications"])
     assert behind.ttl("worker:worker-1") == -2
+
+
+async def test_the_record_of_a_worker_is_at_no_time_without_its_end(driver: Driver, behind: Behind) -> None:
+    await driver.beat()
+
+    async def many() -> None:
+        for _ in range(100):
+            await driver.beat()
+
+    beating = asyncio.create_task(many())
+    seen = set()
+    while not beating.done():
+        seen.add(await asyncio.to_thread(behind.ttl, "worker:worker-1") > 0)
+    await beating
+    assert seen == {True}, "one killed in between would be shown for ever"
 
 
 async def test_a_worker_that_started_again_keeps_its_record(driver: Driver, behind: Behind) -> None:

@@ -127,10 +127,14 @@ class Store:
         answers = await self._evaluate(name, keys, (*common, *arguments), repeat, then)
         return answers[0] if then is None else answers
 
-    async def insist(self, key: str, *command: Argument) -> Any:
-        """The answer to a command, whose key stands second, that is let through also when the memory is full."""
+    async def insist(self, key: str, *command: Argument, ttl_s: int | None = None) -> Any:
+        """The answer to a command, whose key stands second, that is let through also when the memory is full.
+
+        In the same step the key is given ``ttl_s`` to live: it is never seen, or left behind, without.
+        """
         verb, _, *rest = command
-        return (await self._evaluate("insist", (key,), (verb, *rest), repeat=True))[0]
+        lives = "" if ttl_s is None else str(ttl_s)
+        return (await self._evaluate("insist", (key,), (lives, verb, *rest), repeat=True))[0]
 
     async def _evaluate(
         self, name: str, keys: Sequence[str], arguments: Command, repeat: bool, then: Command | None = None

@@ -185,14 +185,10 @@ class Working:
         }
         fields = [part for pair in record.items() for part in pair]
         await asyncio.gather(
-            self._write(key, *fields),
+            self._store.insist(key, "HSET", key, *fields, ttl_s=WORKER_TTL_S),
             self._store.insist(keys.workers, "ZADD", keys.workers, now_ms, session.worker_id),
             *([self._store.insist(keys.queues, "SADD", keys.queues, *queues)] if queues else []),
         )
-
-    async def _write(self, key: str, *fields: str) -> None:
-        await self._store.insist(key, "HSET", key, *fields)
-        await self._store.command(key, "EXPIRE", key, WORKER_TTL_S)
 
     # ------------------------------------------------------------------------------------------------------ retire
 
