@@ -23,7 +23,7 @@ class FunctionCall(Job):
 
     function: ClassVar[Callable[..., Any]]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self.args, self.kwargs = args, kwargs
 
     def execute(self) -> Any:
@@ -39,7 +39,7 @@ class FunctionDispatch(Generic[P, R]):
         self._queue = queue
         self._options = options
 
-    async def dispatch(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+    async def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """As ``Queue.dispatch``, with the function's own parameters."""
         queue = self._queue if isinstance(self._queue, Queue) else Queue.get(self._queue or self._job.definition.queue)
         return await queue.dispatch(self._job, args, kwargs=kwargs, **self._options)
@@ -56,7 +56,7 @@ class SyncFunctionDispatch(Generic[P, R]):
     def __init__(self, awaited: FunctionDispatch[P, R]) -> None:
         self._awaited = awaited
 
-    def dispatch(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
+    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """As ``FunctionDispatch.dispatch``."""
         handle = PORTAL.run(lambda: self._awaited.dispatch(*args, **kwargs), awaited="await function.dispatch()")
         return handle.sync
@@ -77,11 +77,11 @@ class FunctionJob(Generic[P, T, R]):
         self.definition = definition
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function itself."""
         return self.function(*args, **kwargs)
 
-    async def dispatch(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+    async def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store one call of it; as ``Queue.dispatch``, with the function's own parameters."""
         return await self.with_options().dispatch(*args, **kwargs)
 
@@ -91,7 +91,7 @@ class FunctionJob(Generic[P, T, R]):
         """The same with another queue, or options of the dispatch: those of ``Queue.dispatch``."""
         return FunctionDispatch(self, queue, options)
 
-    def with_arguments(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    def with_arguments(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """One call of it as a job instance, as ``Queue.dispatch_many`` takes them. Nothing runs yet."""
         return cast("type[FunctionCall]", self.definition.cls)(*args, **kwargs)
 

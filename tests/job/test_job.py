@@ -110,6 +110,22 @@ def test_a_constructor_without_parameters_takes_none() -> None:
         NoFields(1)  # type: ignore[call-arg]
 
 
+def test_a_parameter_may_have_any_name() -> None:
+    @Job.register(name="any-name")
+    class AnyName(Job):
+        def __init__(self, cls: int, *, options: int = 0, **more: int) -> None:
+            self.sum = cls + options + sum(more.values())
+
+        async def execute(self) -> int:
+            return self.sum
+
+    job = AnyName(cls=1, options=2, args=3, kwargs=4, job=5, queue=6)
+    assert job.sum == 21
+    built = definition_of(job).build(*encoded(job), RUN)
+    assert isinstance(built, AnyName)
+    assert built.sum == 21
+
+
 def test_a_constructor_may_call_super() -> None:
     class Polite(Job):
         def __init__(self, to: str) -> None:

@@ -54,6 +54,23 @@ async def test_it_is_registered() -> None:
     assert not definition_of(join).is_async
 
 
+async def test_its_parameters_may_have_any_name(letters: Queue) -> None:
+    @job(queue="letters")
+    async def any_name(self: int, cls: int, queue: int = 0, args: int = 0, *, options: int = 0) -> int:
+        return self + cls + queue + args + options
+
+    assert await any_name(self=1, cls=2, queue=3) == 6
+    handles = [
+        await any_name.dispatch(self=1, cls=2, queue=3, args=4, options=5),
+        await any_name.with_options(priority=1).dispatch(self=1, cls=2, queue=3, args=4, options=5),
+        await letters.dispatch(any_name.with_arguments(self=1, cls=2, queue=3, args=4, options=5)),
+        (await asyncio.to_thread(lambda: any_name.sync.dispatch(self=1, cls=2, queue=3, args=4, options=5))).awaited,
+    ]
+    for handle in handles:
+        info = await handle.info()
+        assert (info.args, info.kwargs) == ([1, 2, 3, 4], {"options": 5})
+
+
 async def test_it_is_dispatched_with_its_own_parameters(letters: Queue) -> None:
     for handle in (await add.dispatch(1, right=2), await letters.dispatch(add, [1, 2])):
         info = await handle.info()

@@ -87,8 +87,8 @@ class Job:
     # Type checkers are to see each job's own constructor, not this one, which takes anything.
     if not TYPE_CHECKING:
 
-        def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-            """Keep what the constructor is called with: it is what a dispatch sends."""
+        def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
+            """Keep what the constructor is called with: it is what a dispatch sends. ``cls`` may be a parameter too."""
             if (args or kwargs) and cls.__init__ is object.__init__:
                 raise TypeError(f"{cls.__name__}() takes no arguments")
             job = super().__new__(cls)
@@ -109,7 +109,7 @@ class Job:
         raise JobRegistrationError(f"{type(self).__qualname__} has no execute()")
 
     @classmethod
-    def generate_job_id(cls, *args: Any, **kwargs: Any) -> str:
+    def generate_job_id(cls, /, *args: Any, **kwargs: Any) -> str:
         """The job id of a dispatch that is given none. Override it so that equal arguments mean the same job.
 
         The arguments come in one form, however the constructor was called: those that can be positional are.
