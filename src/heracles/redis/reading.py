@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -64,9 +64,11 @@ class Reading:
     async def page(self, queue: str, status: JobStatus | None, limit: int) -> Sequence[Record]:
         """As ``Transport.page``."""
         statuses = frozenset(JobStatus) if status is None else frozenset({status})
-        ages = await self._finished(queue, statuses & FINAL)
+        ages: list[_Age] = []
         if statuses - FINAL:
             ages += await self._unfinished(queue, statuses - FINAL, limit)
+        # Last, as in the life of a job: one that ends during the look at the others is found here.
+        ages += await self._finished(queue, statuses & FINAL)
         newest = sorted(set(ages), key=lambda age: (age.created_at, *_order(age.ref)), reverse=True)
         return await self._records(queue, [age.ref for age in newest[:limit]], statuses)
 
@@ -79,14 +81,21 @@ class Reading:
 
     async def _unfinished(self, queue: str, statuses: frozenset[JobStatus], limit: int) -> list[_Age]:
         found: list[_Age] = []
+        # In the order in which jobs move on: what leaves a place meanwhile is found at its next one.
         for place in ("scheduled", "delayed", "waiting", "leases"):
-            key = self._store.keys.of(place, queue)
-            found += await self._ages(queue, await members(self._store, key), statuses)
+            found += await self._standing(queue, place, statuses)
         # What runs has a lease, so streams are walked for the others only.
         if statuses - {JobStatus.RUNNING}:
             for priority in await priorities(self._store, queue):
                 found += await self._of_stream(queue, priority, statuses, limit)
-        return found
+        # Again: a run that fails leads back to it.
+        return found + await self._standing(queue, "delayed", statuses, known={age.ref for age in found})
+
+    async def _standing(
+        self, queue: str, place: str, statuses: frozenset[JobStatus], known: Set[bytes] = frozenset()
+    ) -> list[_Age]:
+        refs = await members(self._store, self._store.keys.of(place, queue))
+        return await self._ages(queue, [ref for ref in refs if ref not in known], statuses)
 
     async def _of_stream(self, queue: str, priority: int, statuses: frozenset[JobStatus], limit: int) -> list[_Age]:
         """From the newest entry back, until no older entry can be of a job created later than those found."""
