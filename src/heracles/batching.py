@@ -8,12 +8,19 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+#: Items that are worth a call while another is under way: fewer wait for its end, for a call costs as much as ten of
+#: them.
+WORTH_A_CALL = 25
+#: Calls under way at most: while the store works on one, the callers of the other make their next items.
+MOST_CALLS = 2
+
 
 class Coalescer(Generic[Item, Answer]):
     """Joins the items that are submitted while a call is under way into the next call, in their order.
 
-    It belongs to one event loop. One call is under way at a time, so that items keep their order and a store that slows
-    down gets larger batches, not more of them. An idle one calls at once.
+    It belongs to one event loop. Two calls are under way at most, and the second only for many items, so that a store
+    that slows down gets larger batches, not more of them. An idle one calls at once: for all that is ready now, or,
+    where the last call was for a single item, in the task of the caller, who is likely to be alone again.
 
     A caller that is cancelled takes its item back if its call has not begun, and harms no other caller if it has.
     When ``backlog`` items wait, further callers wait before they add theirs.
@@ -26,29 +33,72 @@ class Coalescer(Generic[Item, Answer]):
         self._most = most
         self._backlog = backlog
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
-        self._calling: asyncio.Task[None] | None = None
+        self._under_way = 0
+        #: Whether calls will be started once all that is ready now has run.
+        self._is_starting = False
+        self._was_single = False
+        #: The event loop refers to its tasks weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
+        #: Done at the end of a call: for callers beyond the backlog.
+        self._next_end: asyncio.Future[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
         """The answer to this item; raises what its call raised."""
-        while len(self._waiting) >= self._backlog and self._calling is not None:
-            # Unlike awaiting the task, this leaves it alone when the caller is cancelled.
-            await asyncio.wait([self._calling])
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        while len(self._waiting) >= self._backlog:
+            await self._end_of_a_call()
+        if self._was_single and not self._under_way and not self._waiting:
+            return await self._call_for(item)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._calling is None:
-            self._start(loop)
+        self._start_soon()
         return await future
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        # It first runs after all that is ready now, which may add more items to the same call.
-        self._calling = loop.create_task(self._make_call())
+    async def _end_of_a_call(self) -> None:
+        if self._next_end is None:
+            self._next_end = asyncio.get_running_loop().create_future()
+        # Unlike awaiting it, this leaves it alone when the caller is cancelled.
+        await asyncio.wait([self._next_end])
 
-    async def _make_call(self) -> None:
-        batch = self._take()
+    async def _call_for(self, item: Item) -> Answer:
+        self._under_way += 1
         try:
+            return (await self._call([item]))[0]
+        finally:
+            self._ended()
+
+    def _start_soon(self) -> None:
+        if not self._is_starting and self._is_due():
+            self._is_starting = True
+            # After all that is ready now, which may add more items to the same call.
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _is_due(self) -> bool:
+        if not self._under_way:
+            return bool(self._waiting)
+        return self._under_way < MOST_CALLS and len(self._waiting) >= WORTH_A_CALL
+
+    def _start(self) -> None:
+        self._is_starting = False
+        while self._is_due():
+            batch = self._take()
             if batch:
-                await self._answer(batch)
+                self._under_way += 1
+                self._was_single = len(batch) == 1
+                task = asyncio.get_running_loop().create_task(self._make_call(batch))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        waiting = len(self._waiting)
+        # Of many the half, where two calls can go out: answers that all come at once would leave the store idle until
+        # all callers have gone on.
+        size = waiting // 2 if waiting >= 2 * WORTH_A_CALL and not self._under_way else waiting
+        taken = [self._waiting.popleft() for _ in range(min(size, self._most))]
+        return [(item, future) for item, future in taken if not future.done()]
+
+    async def _make_call(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            await self._answer(batch)
         except BaseException:
             # The loop is shutting down: what waits for an answer gets none.
             for _, future in [*batch, *self._waiting]:
@@ -56,17 +106,14 @@ class Coalescer(Generic[Item, Answer]):
             self._waiting.clear()
             raise
         finally:
-            self._calling = None
-            if self._waiting:
-                self._start(asyncio.get_running_loop())
+            self._ended()
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
-        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
-        while self._waiting and len(batch) < self._most:
-            item, future = self._waiting.popleft()
-            if not future.done():
-                batch.append((item, future))
-        return batch
+    def _ended(self) -> None:
+        self._under_way -= 1
+        if self._next_end is not None:
+            self._next_end.set_result(None)
+            self._next_end = None
+        self._start_soon()
 
     async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from heracles.batching import Coalescer
+from heracles.batching import WORTH_A_CALL, Coalescer
 from tests.waiting import eventually
 
 
@@ -28,8 +28,103 @@ class Calls:
 async def test_what_is_ready_together_goes_in_one_call() -> None:
     calls = Calls()
     joined = Coalescer(calls, most=100, backlog=1000)
-    assert await asyncio.gather(*(joined.submit(n) for n in range(50))) == [2 * n for n in range(50)]
-    assert calls.batches == [list(range(50))]
+    assert await asyncio.gather(*(joined.submit(n) for n in range(40))) == [2 * n for n in range(40)]
+    assert calls.batches == [list(range(40))]
+
+
+async def test_many_that_are_ready_together_go_in_two_calls_at_once() -> None:
+    calls = Calls(free=False)
+    joined = Coalescer(calls, most=100, backlog=1000)
+    tasks = [asyncio.create_task(joined.submit(n)) for n in range(100)]
+    await eventually(lambda: len(calls.batches) == 2)
+    assert calls.batches == [list(range(50)), list(range(50, 100))]
+    more = [asyncio.create_task(joined.submit(n)) for n in range(100, 200)]
+    # The first call ends, the second is under way: those that came meanwhile need not wait for it.
+    calls.go.release()
+    await eventually(lambda: len(calls.batches) == 3)
+    assert calls.batches[2] == list(range(100, 200))
+    calls.go.release()
+    calls.go.release()
+    assert await asyncio.gather(*tasks, *more) == [2 * n for n in range(200)]
+
+
+async def test_few_wait_for_the_call_under_way() -> None:
+    calls = Calls(free=False)
+    joined = Coalescer(calls, most=100, backlog=1000)
+    first = asyncio.create_task(joined.submit(0))
+    await eventually(lambda: calls.batches)
+    few = [asyncio.create_task(joined.submit(n)) for n in range(1, WORTH_A_CALL)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert calls.batches == [[0]]
+    one_more = asyncio.create_task(joined.submit(WORTH_A_CALL))
+    await eventually(lambda: len(calls.batches) == 2)
+    calls.go.release()
+    calls.go.release()
+    assert await asyncio.gather(first, *few, one_more) == [2 * n for n in range(WORTH_A_CALL + 1)]
+
+
+async def test_who_calls_alone_again_makes_the_call_in_its_own_task() -> None:
+    tasks: list[asyncio.Task[object] | None] = []
+
+    async def call(items: Sequence[int]) -> Sequence[int]:
+        tasks.append(asyncio.current_task())
+        return items
+
+    joined = Coalescer(call, most=10, backlog=100)
+    assert [await joined.submit(n) for n in range(3)] == [0, 1, 2]
+    assert [task is asyncio.current_task() for task in tasks] == [False, True, True]
+
+
+async def alone(calls: Calls, joined: Coalescer[int, int]) -> None:
+    """So that the next caller makes its call itself."""
+    calls.go.release()
+    assert await joined.submit(0) == 0
+
+
+async def test_a_caller_cancelled_in_its_own_call_harms_no_other() -> None:
+    calls = Calls(free=False)
+    joined = Coalescer(calls, most=10, backlog=100)
+    await alone(calls, joined)
+    first = asyncio.create_task(joined.submit(1))
+    await eventually(lambda: len(calls.batches) == 2)
+    rest = [asyncio.create_task(joined.submit(n)) for n in (2, 3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    calls.go.release()
+    assert await asyncio.gather(*rest) == [4, 6]
+    assert first.cancelled()
+    assert calls.batches == [[0], [1], [2, 3]]
+
+
+async def test_an_error_of_its_own_call_goes_to_that_caller_alone() -> None:
+    calls = Calls(free=False)
+    joined = Coalescer(calls, most=10, backlog=100)
+    await alone(calls, joined)
+    first = asyncio.create_task(joined.submit(1))
+    await eventually(lambda: len(calls.batches) == 2)
+    second = asyncio.create_task(joined.submit(2))
+    await asyncio.sleep(0)
+    calls.error = ValueError("no")
+    calls.go.release()
+    await asyncio.wait([first])
+    calls.error = None
+    calls.go.release()
+    assert await second == 4
+    assert str(first.exception()) == "no"
+
+
+async def test_callers_beyond_the_backlog_wait_for_the_end_of_somebodys_own_call() -> None:
+    calls = Calls(free=False)
+    joined = Coalescer(calls, most=10, backlog=2)
+    await alone(calls, joined)
+    tasks = [asyncio.create_task(joined.submit(n)) for n in range(6)]
+    await eventually(lambda: len(calls.batches) == 2)
+    await asyncio.sleep(0)
+    assert len(joined._waiting) == 2
+    for _ in range(6):
+        calls.go.release()
+    assert await asyncio.gather(*tasks) == [2 * n for n in range(6)]
 
 
 async def test_what_comes_during_a_call_goes_in_the_next() -> None:
