@@ -224,7 +224,7 @@ _ALL = (
     ),
     _option(
         "durability", Unit.CHOICE, *_EVERY_TRANSPORT, default="memory", choices=("memory", "replicated", "fsync"),
-        help="what an acknowledged dispatch has survived; on SQLite, not given is more than memory: see its page",
+        help="what an acknowledged dispatch, cancel or pause has survived; on SQLite, not given is more: see its page",
     ),
     _option(
         "cleanup_completed_jobs", Unit.FLAG, *_EVERY_TRANSPORT, default=True,

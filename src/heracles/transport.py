@@ -167,7 +167,9 @@ class Transport(Protocol):
 
     async def gate(self, queue: str, *, paused: bool | None = None, draining: bool | None = None) -> Gates:
         """Set what is not None and return what holds now. ``draining=True`` on a paused queue changes nothing: the
-        answer then has ``draining`` False."""
+        answer then has ``draining`` False. With durability, a shortfall raises TransportError
+        after it was done, as from ``enqueue``; so from ``cancel`` and ``clear``.
+        """
         ...
 
     async def cancel(self, queue: str, ids: Sequence[str]) -> Sequence[bool]:

@@ -1,6 +1,7 @@
 """What ``heracles cleanup`` does to a queue."""
 
 from heracles.model import UNFINISHED, CleanupRules, Swept
+from heracles.redis.confirmation import Confirmation
 from heracles.redis.control import Control
 from heracles.redis.reading import Reading
 from heracles.redis.store import Store
@@ -53,12 +54,14 @@ class Cleaning:
     async def _remove_all(self, queue: str, rules: CleanupRules) -> Swept:
         # Cancelling takes the entries of waiting jobs out: count before.
         entries, _ = await self._store.run("wipe", queue, "1")
+        confirmation = Confirmation(self._store)
         if rules.dry_run:
             counts = (await self._reading.overview(queue)).counts
             cancelled = sum(counts[status] for status in UNFINISHED)
         else:
-            cancelled = await self._control.clear(queue, running=True)
+            cancelled = await self._control.empty(queue, True, confirmation)
         _, now_ms = await self._store.run("wipe", queue, _flag(rules.dry_run))
         # What is dispatched from here on stays.
         swept = await self._sweep(queue, "all", now_ms, rules)
+        confirmation.check("all is removed")
         return Swept(entries=entries, records=swept.records, cancelled=cancelled)

@@ -5,6 +5,7 @@ from typing import Any
 
 from heracles.model import Gates
 from heracles.redis.adoption import Adoption
+from heracles.redis.confirmation import Confirmation
 from heracles.redis.entries import mapping, text_of
 from heracles.redis.keys import ref_of
 from heracles.redis.store import Store
@@ -29,75 +30,100 @@ class Control:
 
     async def gate(self, queue: str, paused: bool | None, draining: bool | None) -> Gates:
         """As ``Transport.gate``."""
-        is_paused, is_draining = await self._store.run("gate", queue, _flag(paused), _flag(draining))
+        confirmation = Confirmation(self._store, is_wanted=paused is not None or draining is not None)
+        is_paused, is_draining = await confirmation.run("gate", queue, _flag(paused), _flag(draining))
+        confirmation.check("the queue is changed")
         return Gates(paused=bool(is_paused), draining=bool(is_draining))
 
     async def cancel(self, queue: str, ids: Sequence[str]) -> Sequence[bool]:
         """As ``Transport.cancel``."""
         answers: list[bool] = []
+        confirmation = Confirmation(self._store)
         # A job id may stand for many dispatches.
         for part in chunks(ids, 20):
-            letters = text_of(await self._store.run("cancel", queue, "ids", "", "", *part))
+            letters = text_of(await confirmation.run("cancel", queue, "ids", "", "", *part))
             for id, letter in zip(part, letters, strict=True):
-                answers.append(letter == "1" or (letter == "+" and await self._cancel_on(queue, id)))
+                answers.append(letter == "1" or (letter == "+" and await self._cancel_on(queue, id, confirmation)))
+        if any(answers):
+            confirmation.check("the jobs are cancelled")
         return answers
 
-    async def _cancel_on(self, queue: str, id: str) -> bool:
-        while text_of(await self._store.run("cancel", queue, "ids", "", "", id)) == "+":
+    async def _cancel_on(self, queue: str, id: str, confirmation: Confirmation) -> bool:
+        while text_of(await confirmation.run("cancel", queue, "ids", "", "", id)) == "+":
             pass
         return True
 
     async def cancel_foreign(self, queue: str, ref: str) -> None:
         """What another program has cancelled, whose entry may be not read yet."""
-        await self._store.run("cancel", queue, "foreign", "", "", ref)
+        await self._store.run("cancel", queue, "", "foreign", "", "", ref)
 
     async def clear(self, queue: str, running: bool) -> int:
         """As ``Transport.clear``."""
-        now_ms = await store_time(self._store, queue)
-        count = 0
-        for place in PLACES:
-            count += await self._clear_place(queue, place, now_ms, running)
-        for priority in await priorities(self._store, queue):
-            count += await self._clear_stream(queue, priority, now_ms, False)
-        # What runs comes last, or its slots would start what waits. A retry whose last run has not ended is there too.
-        count += await self._clear_place(queue, "leases", now_ms, running)
-        # Cancelling the first of a job id may have moved the next one on.
-        for place in ("waiting", "delayed"):
-            count += await self._clear_place(queue, place, now_ms, running)
+        confirmation = Confirmation(self._store)
+        count = await self.empty(queue, running, confirmation)
+        confirmation.check("the jobs are cancelled")
         return count
 
-    async def _clear_place(self, queue: str, place: str, now_ms: int, running: bool) -> int:
-        key = self._store.keys.of(place, queue)
+    async def empty(self, queue: str, running: bool, confirmation: Confirmation) -> int:
+        """The same, of which the caller checks the confirmation when all is done."""
+        # What an earlier call had cancelled unconfirmed stands in no place below any more.
+        await confirmation.of_earlier_calls(queue)
+        clearing = _Clearing(self._store, self._adoption, queue, running, confirmation)
+        return await clearing.clear(await store_time(self._store, queue))
+
+
+class _Clearing:
+    """One call of ``clear``."""
+
+    def __init__(self, store: Store, adoption: Adoption, queue: str, running: bool, confirmation: Confirmation) -> None:
+        self._store, self._adoption = store, adoption
+        self._queue, self._running, self._confirmation = queue, running, confirmation
+
+    async def clear(self, now_ms: int) -> int:
+        """Cancel what there was at that time; how many."""
+        count = 0
+        for place in PLACES:
+            count += await self._clear_place(place, now_ms, self._running)
+        for priority in await priorities(self._store, self._queue):
+            count += await self._clear_stream(priority, now_ms)
+        # What runs comes last, or its slots would start what waits. A retry whose last run has not ended is there too.
+        count += await self._clear_place("leases", now_ms, self._running)
+        # Cancelling the first of a job id may have moved the next one on.
+        for place in ("waiting", "delayed"):
+            count += await self._clear_place(place, now_ms, self._running)
+        return count
+
+    async def _clear_place(self, place: str, now_ms: int, running: bool) -> int:
+        key = self._store.keys.of(place, self._queue)
         count = passed = 0
         while True:
             refs = await self._store.command(key, "ZRANGE", key, passed, passed + SET_STEP - 1)
             if not refs:
                 return count
-            done = await self._cancel_refs(queue, refs, now_ms, running)
+            done = await self._cancel(refs, now_ms, running)
             count += done
             # Those that were cancelled have left the set, but for those whose code still runs.
             passed += len(refs) if place == "leases" else len(refs) - done
 
-    async def _clear_stream(self, queue: str, priority: int, now_ms: int, running: bool) -> int:
+    async def _clear_stream(self, priority: int, now_ms: int) -> int:
         count, after = 0, "-"
         while after:
             last, jobs, foreign = await self._store.run(
-                "walk", queue, priority, after, f"{now_ms}-18446744073709551615"
+                "walk", self._queue, priority, after, f"{now_ms}-18446744073709551615"
             )
             refs = [ref for _, ref, _ in jobs]
             if foreign:
-                await self._adoption.adopt(queue, foreign, was_read=False)
+                await self._adoption.adopt(self._queue, foreign, was_read=False)
                 refs = [*refs, *(_ref(flat) for _, _, flat in foreign)]
-            count += await self._cancel_refs(queue, refs, now_ms, running)
+            count += await self._cancel(refs, now_ms, False)
             after = f"({text_of(last)}" if last else ""
         return count
 
-    async def _cancel_refs(self, queue: str, refs: Sequence[Any], now_ms: int, running: bool) -> int:
+    async def _cancel(self, refs: Sequence[Any], now_ms: int, running: bool) -> int:
         count = 0
         for part in chunks(refs, CANCELLED_A_CALL):
-            only_unstarted = "" if running else "1"
-            letters = await self._store.run("cancel", queue, "refs", only_unstarted, to_iso(now_ms), *part)
-            count += text_of(letters).count("1")
+            rules = ("refs", "" if running else "1", to_iso(now_ms))
+            count += text_of(await self._confirmation.run("cancel", self._queue, *rules, *part)).count("1")
         return count
 
 

@@ -39,7 +39,7 @@ class Store:
         self._common: dict[str, tuple[Sequence[str], Command]] = {}
         self._is_checked = False
         self._has_warned = False
-        #: Whether the disk is waited for after each dispatch; else Redis itself writes before it answers.
+        #: Whether the disk is waited for after each change; else Redis itself writes before it answers.
         self._waits_for_disk = False
         self._lock = threading.Lock()
 
@@ -200,7 +200,7 @@ class Store:
     # -------------------------------------------------------------------------------------------------- the server
 
     async def durable(self) -> Command | None:
-        """What is sent behind a dispatch so that its answer says that it is safe."""
+        """What is sent behind a producer's change so that its answer says that it is safe."""
         match self.settings.durability:
             case "replicated":
                 return ("WAIT", 1, DURABLE_WITHIN_MS)

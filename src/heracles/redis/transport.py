@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from heracles.errors import TransportError
 from heracles.model import (
     Beaten,
     Changes,
@@ -26,6 +25,7 @@ from heracles.model import (
 from heracles.options import OPTIONS, Scope, StoreSettings, check_options
 from heracles.redis.adoption import Adoption
 from heracles.redis.cleaning import Cleaning
+from heracles.redis.confirmation import Confirmation
 from heracles.redis.control import Control
 from heracles.redis.entries import enqueue_arguments, text_of
 from heracles.redis.listener import RedisListener
@@ -98,8 +98,10 @@ class RedisTransport:
         """As ``Transport.enqueue``."""
         await self._make_known(queue)
         found: list[Stored] = []
+        confirmation = Confirmation(self._store)
         for part in chunks_of_bytes(envelopes, lambda envelope: len(envelope.args) + len(envelope.kwargs)):
-            found += await self._enqueue(queue, part)
+            found += await self._enqueue(queue, part, confirmation)
+        confirmation.check("the jobs are stored")
         return found
 
     async def _make_known(self, queue: str, *, again: bool = False) -> None:
@@ -108,27 +110,14 @@ class RedisTransport:
             await self._store.command(self._store.keys.queues, "SADD", self._store.keys.queues, queue)
             self._known_queues.add(queue)
 
-    async def _enqueue(self, queue: str, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
-        durable = await self._store.durable()
+    async def _enqueue(self, queue: str, envelopes: Sequence[Envelope], confirmation: Confirmation) -> Sequence[Stored]:
         arguments = [part for envelope in envelopes for part in enqueue_arguments(envelope)]
-        answer = await self._store.run("enqueue", queue, "" if durable is None else "1", *arguments, then=durable)
-        if durable is not None:
-            answer, reached = answer
-            self._check_durable(reached)
-        is_new, letters, firsts = answer
+        is_new, letters, firsts = await confirmation.run("enqueue", queue, *arguments)
         if is_new:
             # Also when somebody has emptied the store since it was made known.
             await self._make_known(queue, again=True)
         known = iter(firsts)
         return [_stored(envelope, letter, known) for envelope, letter in zip(envelopes, text_of(letters), strict=True)]
-
-    def _check_durable(self, reached: Any) -> None:
-        if self._settings.durability == "replicated" and reached < 1:
-            raise TransportError(
-                "the jobs are stored, but no replica has confirmed them in time (durability=replicated)"
-            )
-        if self._settings.durability == "fsync" and reached[0] < 1:
-            raise TransportError("the jobs are stored, but are not known to be on disk in time (durability=fsync)")
 
     # --------------------------------------------------------------------------------------------------- workers
 
@@ -182,7 +171,8 @@ class RedisTransport:
         return await self._control.clear(queue, running)
 
     async def _cancel_all(self, queue: str) -> int:
-        return await self._control.clear(queue, running=True)
+        # Another program asked for it, and waits for no answer.
+        return await self._control.empty(queue, True, Confirmation(self._store, is_wanted=False))
 
     async def cleanup(self, queue: str, rules: CleanupRules) -> Swept:
         """As ``Transport.cleanup``."""

@@ -1,16 +1,17 @@
 -- Cancels jobs: those that wait never start; of those that run the workers are told.
 --
 -- KEYS, ARGV[1..7]: see state.lua
--- ARGV[8] 'ids': job ids and dispatch ids; 'refs': dispatches by ref; 'foreign': dispatches by ref, to be remembered
+-- ARGV[8] '1': write also where all was cancelled before, so that WAIT on this connection speaks of that
+-- ARGV[9] 'ids': job ids and dispatch ids; 'refs': dispatches by ref; 'foreign': dispatches by ref, to be remembered
 --   where their entry is not known yet
--- ARGV[9] '1': only what has not started
--- ARGV[10] only what was created up to this ISO time, or ''
--- ARGV[11…] ids or refs
+-- ARGV[10] '1': only what has not started
+-- ARGV[11] only what was created up to this ISO time, or ''
+-- ARGV[12…] ids or refs
 -- returns for each '1' where at least one job has ended CANCELLED, '+' where there may be more to cancel, else '0'
 
 -- The most dispatches of one job id in one call.
 local MOST = 200
-local by, only_unstarted, until_iso = ARGV[8], ARGV[9] == '1', ARGV[10]
+local by, only_unstarted, until_iso = ARGV[9], ARGV[10] == '1', ARGV[11]
 
 -- Its arguments, kept as long as its record.
 local function keep_arguments(job)
@@ -101,8 +102,11 @@ end
 
 return core.conclude(function()
   core.allow_when_full()
+  if ARGV[8] == '1' and call('EXISTS', K.meta) == 1 then
+    call('HSET', K.meta, 'touched', now)
+  end
   local answers = {}
-  for at = 11, #ARGV do
+  for at = 12, #ARGV do
     local refs, is_any = by == 'ids' and refs_of(ARGV[at]) or { ARGV[at] }, false
     for _, ref in ipairs(refs) do
       if by == 'ids' then
