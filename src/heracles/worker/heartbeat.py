@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from heracles.errors import TransportError, TransportUnavailableError
 from heracles.model import Held, Session
 from heracles.transport import Transport
-from heracles.worker.health import FIRST_PAUSE_S, LONGEST_PAUSE_S, StoreHealth, pause_s
+from heracles.worker.health import LONGEST_PAUSE_S, StoreHealth, pause_s
 from heracles.worker.held import HeldJob, HeldJobs, Stop
 
 logger = logging.getLogger("heracles.worker")
@@ -19,6 +19,8 @@ LONGEST_INTERVAL_S = 15.0
 #: While leases run and the store is away, so many attempts fall into an interval at least: an outage of up to half a
 #: lease that begins when a heartbeat is due must end before the next attempt after it would be too late.
 ATTEMPTS_AN_INTERVAL = 8
+#: Seconds between them, but for the jitter, however short the lease is.
+SHORTEST_PAUSE_S = 0.1
 RUNNING = "running"
 STOPPING = "stopping"
 
@@ -118,7 +120,7 @@ class Heartbeat:
         longest_s = self._interval_s
         # A store that refuses is there, and does not serve the sooner for being asked more often.
         if isinstance(error, TransportUnavailableError) and self._held.renewable():
-            longest_s = max(longest_s / ATTEMPTS_AN_INTERVAL, FIRST_PAUSE_S)
+            longest_s = max(longest_s / ATTEMPTS_AN_INTERVAL, SHORTEST_PAUSE_S)
         return pause_s(self._failures, min(longest_s, LONGEST_PAUSE_S))
 
 
