@@ -110,6 +110,14 @@ async def test_all_removes_what_waits_and_runs_too(site: Site) -> None:
     assert not await site.transport.page("default", None, 100)
 
 
+async def test_all_and_status_only_contradict_each_other(site: Site) -> None:
+    await site.dispatch("Greet", "x")
+    ended = run("cleanup", "--all", "--status-only", cwd=site.directory)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "heracles: --all and --status-only contradict each other: give one of them\n"
+    assert len(await site.transport.page("default", None, 100)) == 1
+
+
 def answer_on_a_terminal(site: Site, answer: bytes, *more: str) -> tuple[int, str]:
     """The exit code and what the terminal shows."""
     ours, theirs = pty.openpty()

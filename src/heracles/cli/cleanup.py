@@ -9,7 +9,7 @@ from heracles.cli.app import import_app_if_any
 from heracles.cli.settings import Settings, read_settings
 from heracles.cli.store import find_store, looking_at, queues_of
 from heracles.cli.table import table
-from heracles.cli.usage import StartError, escaped
+from heracles.cli.usage import StartError, UsageError, escaped
 from heracles.model import CleanupRules, Swept
 from heracles.transport import Transport
 
@@ -17,13 +17,16 @@ from heracles.transport import Transport
 def run(given: Mapping[str, Any]) -> int:
     """Clean the queues and print what was removed, or with ``--dry-run`` would be."""
     settings = read_settings(given)
+    rules = _rules(settings)
+    if rules.everything and rules.status_only:
+        # Who asks for less than everything must not lose what waits.
+        raise UsageError("--all and --status-only contradict each other: give one of them")
     import_app_if_any(settings)
-    asyncio.run(_clean(settings))
+    asyncio.run(_clean(settings, rules))
     return 0
 
 
-async def _clean(settings: Settings) -> None:
-    rules = _rules(settings)
+async def _clean(settings: Settings, rules: CleanupRules) -> None:
     async with looking_at(find_store(settings)) as transport:
         if transport is None:
             print(_report({}))
