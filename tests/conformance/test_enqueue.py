@@ -1,6 +1,7 @@
 """``Transport.enqueue``: what is stored, and once at most."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -105,6 +106,48 @@ async def test_within_one_call_the_first_of_a_dispatch_id_stands(driver: Driver)
     answers = await driver.transport.enqueue(driver.queue, batch)
     assert [each.storing for each in answers] == [Storing.STORED, Storing.EXISTING]
     assert [each.job_id for each in answers] == ["j-1", "j-1"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"job_id": "j-2"}, {"kwargs": b'{"a":1}'}, {"delay_ms": LATER_MS}])
+async def test_within_one_call_the_first_of_a_generated_dispatch_id_stands(
+    driver: Driver, fields: dict[str, Any]
+) -> None:
+    first = envelope(args=b"[1]")
+    again = msgspec.structs.replace(first, **{"args": b"[2]", **fields})
+    answers = await driver.transport.enqueue(driver.queue, [envelope(), first, envelope(), again])
+    storings = [Storing.STORED] * 3 + [Storing.EXISTING]
+    assert ([each.storing for each in answers], answers[3].job_id) == (storings, first.job_id)
+    assert (await driver.find(first.dispatch_id)).envelope == first
+    assert await driver.counts() == {"PENDING": 3}
+
+
+async def test_in_one_call_those_that_are_known_hold_up_no_other(driver: Driver) -> None:
+    known = [await driver.put(), await driver.put("d-1", job_id="j-1"), await driver.put(kwargs=b'{"a":1}')]
+    new = [envelope(), envelope(dispatch_id="d-2", job_id="j-1"), envelope(kwargs=b'{"a":1}')]
+    pairs = [each for pair in zip(known, new, strict=True) for each in pair]
+    answers = await driver.transport.enqueue(driver.queue, pairs)
+    assert [each.storing for each in answers] == [Storing.EXISTING, Storing.STORED] * 3
+    assert [each.job_id for each in answers] == [each.job_id for each in pairs]
+    assert await driver.counts() == {"PENDING": 6}
+
+
+async def test_plain_ones_and_others_start_in_the_order_of_the_call(driver: Driver) -> None:
+    made = [
+        envelope(),
+        envelope(kwargs=b'{"a":1}'),
+        envelope(),
+        envelope(job_id="j-1"),
+        envelope(max_retries=1),
+        envelope(),
+    ]
+    await driver.put_all(made)
+    assert [delivery.envelope for delivery in await driver.start(10)] == made
+
+
+async def test_ids_that_are_a_pair_of_prefixes_are_ids_like_others(driver: Driver) -> None:
+    made = [envelope(job_id="job_", dispatch_id="dispatch_"), envelope()]
+    await driver.put_all(made)
+    assert [delivery.envelope for delivery in await driver.start(10)] == made
 
 
 async def test_at_once_one_of_a_dispatch_id_is_stored(driver: Driver) -> None:

@@ -29,6 +29,26 @@ async def test_a_finished_job_stays_a_compact_hash(driver: Driver, behind: Behin
     assert behind.command("OBJECT", "ENCODING", name) in {b"ziplist", b"listpack"}
 
 
+async def test_a_plain_dispatch_takes_two_commands_beside_those_of_its_call(driver: Driver, behind: Behind) -> None:
+    async def commands(count: int) -> int:
+        behind.command("CONFIG", "RESETSTAT")
+        await driver.transport.enqueue(driver.queue, [envelope() for _ in range(count)])
+        stats = behind.client.info("commandstats")
+        return sum(of["calls"] for name, of in stats.items() if not name.startswith("cmdstat_config"))
+
+    await commands(1)
+    assert await commands(200) - await commands(100) == 200
+
+
+async def test_of_the_changes_no_more_are_kept_than_can_be_read(driver: Driver, behind: Behind) -> None:
+    await driver.put_all([envelope() for _ in range(13_000)])
+    for _ in range(5):
+        await driver.put()
+    # In front of an entry's changes stands their time.
+    kept = sum(len(fields) - 1 for fields in behind.entries("events:emails"))
+    assert 10_000 <= kept < 11_500
+
+
 async def test_no_script_holds_up_others_for_long(make_driver: MakeDriver, behind: Behind) -> None:
     driver = make_driver()
     behind.command("CONFIG", "SET", "slowlog-log-slower-than", 100)

@@ -13,7 +13,7 @@ import msgspec
 from heracles.model import Envelope, JobOverlapBehavior
 from heracles.redis.keys import DEFAULT_PRIORITY, NAME_PREFIX
 from heracles.redis.wire import Argument
-from heracles.units import from_iso, to_iso
+from heracles.units import DISPATCH_PREFIX, JOB_PREFIX, from_iso, to_iso
 
 
 class Options(msgspec.Struct, omit_defaults=True, rename="camel"):
@@ -53,10 +53,31 @@ def encode_options(envelope: Envelope, *, scheduled: bool = False) -> bytes:
     return b"" if encoded == b"{}" else encoded
 
 
-def enqueue_arguments(envelope: Envelope) -> tuple[Argument, ...]:
-    """As enqueue.lua takes a dispatch."""
+def enqueue_arguments(envelopes: Sequence[Envelope]) -> list[Argument]:
+    """As enqueue.lua takes dispatches, which looks for all plain ones before it stores the first."""
+    are_distinct = len({envelope.dispatch_id for envelope in envelopes}) == len(envelopes)
+    arguments: list[Argument] = []
+    for envelope in envelopes:
+        shared = envelope.job_id[len(JOB_PREFIX) :]
+        if are_distinct and _is_plain(envelope, shared):
+            arguments += (shared, NAME_PREFIX + envelope.name, envelope.args)
+        else:
+            arguments += _full_arguments(envelope)
+    return arguments
+
+
+def _is_plain(envelope: Envelope, shared: str) -> bool:
+    """Whether ``shared``, its name and args say all of it: its ids are a pair, and it has no options."""
+    plain = Envelope(
+        job_id=JOB_PREFIX + shared, dispatch_id=DISPATCH_PREFIX + shared, name=envelope.name, args=envelope.args
+    )
+    return shared != "" and envelope == plain
+
+
+def _full_arguments(envelope: Envelope) -> tuple[Argument, ...]:
     due, delay = envelope.scheduled_for_ms, envelope.delay_ms
     return (
+        "",
         envelope.job_id,
         envelope.dispatch_id,
         "1" if envelope.from_job else "",

@@ -111,7 +111,7 @@ class RedisTransport:
             self._known_queues.add(queue)
 
     async def _enqueue(self, queue: str, envelopes: Sequence[Envelope], confirmation: Confirmation) -> Sequence[Stored]:
-        arguments = [part for envelope in envelopes for part in enqueue_arguments(envelope)]
+        arguments = enqueue_arguments(envelopes)
         is_new, letters, firsts = await confirmation.run("enqueue", queue, *arguments)
         if is_new:
             # Also when somebody has emptied the store since it was made known.

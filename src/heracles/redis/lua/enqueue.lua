@@ -2,21 +2,42 @@
 --
 -- KEYS, ARGV[1..7]: see state.lua
 -- ARGV[8] '1': write also where nothing is new, so that WAIT on this connection speaks of what was stored before
--- ARGV[9…] for each dispatch: job id, dispatch id, '1' if a running job dispatches it, priority, when: '' for now, or
---   due in epoch ms or '', a comma, and delay in ms or ''; '1' if NO_OVERLAP, and of its entry: job, args, kwargs or
---   '', options or ''
+-- ARGV[9…] for each dispatch
+--   where its ids are job_X and dispatch_X and it is plain, ready at once with priority 10, with nothing but job and
+--   args in its entry and not dispatched by a running job: X, job, args. No other of the call has that dispatch id
+--   for any other: '', job id, dispatch id, '1' if a running job dispatches it, priority, when: '' for now, or due in
+--   epoch ms or '', a comma, and delay in ms or ''; '1' if NO_OVERLAP, and of its entry: job, args, kwargs or '',
+--   options or ''
 -- returns '1' if the queue is new, for each dispatch a letter (stored, draining, known), and for each known one the job
 --   id under which the dispatch id is known
 
-local STRIDE = 10
+local PLAIN_STRIDE, STRIDE = 3, 11
+
+local function is_pair(id, dispatch)
+  return dispatch == 'dispatch_' .. sub(id, 5) and sub(id, 1, 4) == 'job_'
+end
 
 -- One command finds that most dispatch ids are new.
-local function may_be_known(id, dispatch, is_twin)
-  local key, by_dispatch = K.status .. ':' .. id .. ':' .. dispatch, K.dispatch .. ':' .. dispatch
-  if is_twin then
-    return call('EXISTS', key, by_dispatch) > 0
+local function may_be_known(id, dispatch)
+  return call('EXISTS', K.status .. ':' .. id .. ':' .. dispatch, K.dispatch .. ':' .. dispatch,
+    K.status .. ':job_' .. sub(dispatch, 10) .. ':' .. dispatch) > 0
+end
+
+-- And one that those of all plain dispatches of the call are.
+local function may_plain_be_known()
+  local keys, at, last = {}, 9, #ARGV
+  local status, index = K.status .. ':job_', K.dispatch .. ':dispatch_'
+  while at <= last do
+    local shared = ARGV[at]
+    if shared == '' then
+      at = at + STRIDE
+    else
+      local count = #keys
+      keys[count + 1], keys[count + 2] = status .. shared .. ':dispatch_' .. shared, index .. shared
+      at = at + PLAIN_STRIDE
+    end
   end
-  return call('EXISTS', key, by_dispatch, K.status .. ':job_' .. sub(dispatch, 10) .. ':' .. dispatch) > 0
+  return #keys > 0 and call('EXISTS', unpack(keys)) > 0
 end
 
 -- The job id under which the dispatch id is known.
@@ -57,28 +78,29 @@ local function open_stream(priority)
   end
 end
 
--- A dispatch that is ready at once and waits for nobody.
-local function store_ready(at, is_twin)
-  local id, dispatch, priority, message = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3]), nil
-  open_stream(priority)
-  if ARGV[at + 8] == '' and ARGV[at + 9] == '' then
-    message = call('XADD', core.stream_of(priority), '*', 'job', ARGV[at + 6], 'args', ARGV[at + 7], 'jobId', id,
-      'dispatchId', dispatch)
-  else
-    message = call('XADD', core.stream_of(priority), '*', unpack(entry(at)))
-  end
-  local key, ref = K.status .. ':' .. id .. ':' .. dispatch, dispatch .. ':' .. id
+-- A plain dispatch.
+local function store_plain(id, dispatch, job, args)
+  open_stream(10)
   wakes = true
-  if is_twin and priority == 10 then
-    return core.change(key, ref, false, 'pending', nil, 'createdAt', now_iso, 'messageId', message)
-  end
+  local message = call('XADD', K.stream, '*', 'job', job, 'args', args, 'jobId', id, 'dispatchId', dispatch)
+  core.change(K.status .. ':' .. id .. ':' .. dispatch, dispatch .. ':' .. id, false, 'pending', nil,
+    'createdAt', now_iso, 'messageId', message)
+end
+
+-- Another that is ready at once and waits for nobody.
+local function store_ready(at)
+  local id, dispatch, priority = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
+  open_stream(priority)
+  wakes = true
+  local message = call('XADD', core.stream_of(priority), '*', unpack(entry(at)))
   local further = priority ~= 10 and { 'priority', priority } or {}
-  if not is_twin then
+  if not is_pair(id, dispatch) then
     law().places.index({ id = id, dispatch = dispatch }, core.next_change())
     further[#further + 1] = 'indexed'
     further[#further + 1] = '1'
   end
-  core.change(key, ref, false, 'pending', nil, 'createdAt', now_iso, 'messageId', message, unpack(further))
+  core.change(K.status .. ':' .. id .. ':' .. dispatch, dispatch .. ':' .. id, false, 'pending', nil,
+    'createdAt', now_iso, 'messageId', message, unpack(further))
 end
 
 local function due_at(at)
@@ -90,7 +112,7 @@ local function due_at(at)
 end
 
 -- A dispatch that has to wait, for its time or for its turn.
-local function store_waiting(at, is_twin)
+local function store_waiting(at)
   local jobs, places = law().jobs, law().places
   local job = jobs.named(ARGV[at], ARGV[at + 1])
   job.priority, job.has, job.status = tonumber(ARGV[at + 3]), {}, false
@@ -122,7 +144,7 @@ local function store_waiting(at, is_twin)
   elseif is_later then
     places.keep(job, fields)
   end
-  if not is_twin then
+  if not is_pair(job.id, job.dispatch) then
     places.index(job, core.next_change())
     set('indexed', '1')
   end
@@ -135,8 +157,8 @@ local function store_waiting(at, is_twin)
 end
 
 return core.conclude(function()
-  local is_new = call('HEXISTS', K.meta, 'seq') == 0
-  local is_draining = call('HGET', K.meta, 'draining') == '1'
+  local seq, draining = unpack(call('HMGET', K.meta, 'seq', 'draining'))
+  local is_new, is_draining = not seq, draining == '1'
   if ARGV[8] == '1' then
     call('HSET', K.meta, 'touched', now)
   end
@@ -146,20 +168,29 @@ return core.conclude(function()
     law().places.promote(100)
   end
   local letters, firsts = {}, {}
-  for at = 9, #ARGV, STRIDE do
-    local id, dispatch = ARGV[at], ARGV[at + 1]
-    local is_twin = dispatch == 'dispatch_' .. sub(id, 5) and sub(id, 1, 4) == 'job_'
-    local first = may_be_known(id, dispatch, is_twin) and known(id, dispatch)
+  local is_each_checked = may_plain_be_known()
+  local at, last = 9, #ARGV
+  while at <= last do
+    local id, dispatch, letter = ARGV[at + 1], ARGV[at + 2], 's'
+    local is_plain = ARGV[at] ~= ''
+    if is_plain then
+      id, dispatch = 'job_' .. ARGV[at], 'dispatch_' .. ARGV[at]
+    end
+    local first = (is_each_checked or not is_plain) and may_be_known(id, dispatch) and known(id, dispatch)
     if first then
       firsts[#firsts + 1] = first
-      letters[#letters + 1] = 'k'
-    elseif is_draining and ARGV[at + 2] ~= '1' then
-      letters[#letters + 1] = 'd'
+      letter = 'k'
+    elseif is_draining and (is_plain or ARGV[at + 3] ~= '1') then
+      letter = 'd'
+    elseif is_plain then
+      store_plain(id, dispatch, ARGV[at + 1], ARGV[at + 2])
+    elseif ARGV[at + 5] == '' and ARGV[at + 6] == '' then
+      store_ready(at + 1)
     else
-      local store = ARGV[at + 4] == '' and ARGV[at + 5] == '' and store_ready or store_waiting
-      store(at, is_twin)
-      letters[#letters + 1] = 's'
+      store_waiting(at + 1)
     end
+    letters[#letters + 1] = letter
+    at = at + (is_plain and PLAIN_STRIDE or STRIDE)
   end
   return { is_new and '1' or '', table.concat(letters), firsts }
 end)
