@@ -3,13 +3,20 @@
 import asyncio
 import gc
 import os
+import sqlite3
+import sys
 import threading
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from heracles.model import Delivery, JobStatus
 from heracles.sqlite import SqliteTransport
+from heracles.sqlite.database import Database
+from heracles.sqlite.store import STORES
 from tests.sqlite.conftest import MakeSqlite
 from tests.sqlite.values import envelope, report, session
 from tests.waiting import eventually, eventually_sync
@@ -181,3 +188,27 @@ def test_a_store_in_memory_stays_the_parents() -> None:
     asyncio.run(dispatch())
     assert _in_child(sqlite, 1) == 0
     assert asyncio.run(sqlite.overview("q")).counts[JobStatus.PENDING] == 2
+
+
+async def test_busy_threads_give_way_sooner_until_others_have_been_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, seen = sys.getswitchinterval(), dict[str, float]()
+    is_current = Database.is_current
+
+    def look(database: Database) -> bool:
+        seen["looking"] = sys.getswitchinterval()
+        return is_current(database)
+
+    def work(connection: sqlite3.Connection) -> tuple[None, Callable[[], None]]:
+        seen["within"] = sys.getswitchinterval()
+        return None, lambda: seen.update(told=sys.getswitchinterval())
+
+    store = STORES.get(str(path))
+    await store.write(work, 1, synced=False)
+    monkeypatch.setattr(Database, "is_current", look)
+    await store.write(work, 1, synced=False)
+    assert set(seen) == {"looking", "within", "told"}
+    assert max(seen.values()) < usual
+    assert sys.getswitchinterval() == usual
+    store.close()

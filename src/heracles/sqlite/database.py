@@ -74,6 +74,7 @@ class Database:
         if not self.is_memory:
             self._use_wal(connection)
         connection.execute(SQL["sync_at_checkpoints"])
+        connection.execute(SQL["checkpoint_late"])
         connection.execute(SQL["bound_log"])
         connection.execute(SQL["temporary_in_memory"])
         if version < SCHEMA_VERSION:

@@ -1,4 +1,4 @@
-"""While this process holds a database's write lock, its busy threads give way to the one that holds it sooner."""
+"""While a transaction is under way and others are told of it, this process's busy threads give way sooner."""
 
 import sys
 import threading

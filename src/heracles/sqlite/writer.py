@@ -212,29 +212,38 @@ class TransactionThread:
 
     def _transact(self, group: Sequence[Request]) -> list[Settled] | None:
         """Do all in one transaction; None where the file was deleted under it, and it has to be done again."""
+        # From the first system call to the last: each of them hands over the interpreter's lock as statements do.
+        with haste():
+            committed = self._commit(group)
+            if committed is None:
+                return None
+            database, done = committed
+            for _, effect in done:
+                if effect is not None:
+                    _take_effect(effect)
+        unsynced = self._sync(database) if any(request.synced for request in group) else None
+        return [
+            Settled(request, answer, unsynced if request.synced else None)
+            for request, (answer, _) in zip(group, done, strict=True)
+        ]
+
+    def _commit(self, group: Sequence[Request]) -> tuple[Database, Sequence[tuple[Any, Effect | None]]] | None:
+        """Where it was done, and what each of the works returned; None as in ``_transact``."""
         try:
             database = self._current_database()
         except FileReplacedError:
             return None
         connection = database.connection
         try:
-            with haste():
-                connection.execute(SQL[self._begin])
-                done = _done(connection, [request.work for request in group])
-                connection.execute(SQL["commit"])
+            connection.execute(SQL[self._begin])
+            done = _done(connection, [request.work for request in group])
+            connection.execute(SQL["commit"])
         except BaseException as error:
             self._abandon(database, error)
             if isinstance(error, sqlite3.Error) and not database.is_current():
                 return None
             raise
-        for _, effect in done:
-            if effect is not None:
-                _take_effect(effect)
-        unsynced = self._sync(database) if any(request.synced for request in group) else None
-        return [
-            Settled(request, answer, unsynced if request.synced else None)
-            for request, (answer, _) in zip(group, done, strict=True)
-        ]
+        return database, done
 
     def _sync(self, database: Database) -> TransportError | None:
         """What those are told who count on it that their commit is on the disk, if it is not."""
