@@ -344,7 +344,7 @@ class WorkerInfo(Value, frozen=True, kw_only=True):
     """``running`` or ``stopping``."""
     queues: tuple[str, ...]
     running: tuple[str, ...]
-    """The dispatch ids that it runs, at its last heartbeat."""
+    """The dispatch ids that it runs, the newest of each queue first."""
     last_seen: datetime
 
 

@@ -41,12 +41,13 @@ async def test_workers_counts_and_gates(site: Site) -> None:
         await site.runs(waiting)
         lines = {line.split()[0]: line.split() for line in run("status", cwd=site.directory).out.splitlines() if line}
         found = json.loads(run("status", "--json", cwd=site.directory).out)
-    assert lines["worker-1"][1] == "running"
+    assert lines["worker-1"][1:3] == ["running", "1"]
     assert lines["worker-1"][-2:] == ["default,", "other"]
     assert lines["default"] == ["default", "0", "0", "1", "0", "0", "0", "0", "open"]
     assert lines["paused"] == ["paused", "2", "1", "0", "0", "0", "0", "0", "paused"]
     assert lines["draining"][-1] == "draining"
     assert found["workers"][0]["id"] == "worker-1"
+    assert found["workers"][0]["running"] == [waiting]
     assert found["queues"]["default"]["counts"]["running"] == 1
     assert found["queues"]["paused"]["scheduled"] == 1
     assert found["queues"]["paused"]["paused"] is True

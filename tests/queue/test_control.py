@@ -72,6 +72,16 @@ async def test_a_paused_queue_is_not_drained(queue: Queue) -> None:
     assert not await queue.is_draining()
 
 
+async def test_a_queue_that_was_paused_while_it_drained_is_not_drained_further(queue: Queue) -> None:
+    await queue.dispatch(Letter("x"))
+    with pytest.raises(ResultTimeoutError):
+        await queue.drain(timeout=0.01)
+    await queue.pause()
+    with pytest.raises(OptionError, match="is paused"):
+        await queue.drain()
+    assert await queue.is_draining()
+
+
 async def test_clearing_ends_what_has_not_started(queue: Queue, hand: Hand) -> None:
     running = await queue.dispatch(Letter("running"))
     (delivery,) = await hand.take()

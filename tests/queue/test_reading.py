@@ -113,6 +113,18 @@ async def test_workers_are_those_of_this_queue(queue: Queue, hand: Hand) -> None
     assert await queue.workers() == []
 
 
+async def test_workers_have_what_they_run_now(queue: Queue, hand: Hand) -> None:
+    await queue.transport.beat(hand.session, [queue.name], "running", [])
+    first = await queue.dispatch(Letter("first"))
+    second = await queue.dispatch(Letter("second"))
+    (delivery,) = await hand.take(1)
+    assert [worker.running for worker in await queue.workers()] == [(first.dispatch_id,)]
+    await hand.take(1)
+    assert [worker.running for worker in await queue.workers()] == [(second.dispatch_id, first.dispatch_id)]
+    await hand.complete(delivery)
+    assert [worker.running for worker in await queue.workers()] == [(second.dispatch_id,)]
+
+
 async def test_events_tell_every_change_in_order(queue: Queue, hand: Hand) -> None:
     await queue.dispatch(Letter("before"))
     events = queue.events()

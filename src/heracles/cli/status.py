@@ -11,6 +11,7 @@ from heracles.cli.store import find_store, looking_at, queues_of
 from heracles.cli.table import table
 from heracles.cli.usage import escaped
 from heracles.model import JobStatus, Overview, Value, WorkerInfo
+from heracles.queue.workers import live_workers
 
 _HEAD = ("QUEUE", "PENDING", "SCHEDULED", "RUNNING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED", "GATES")
 
@@ -36,7 +37,7 @@ async def _look(settings: Settings) -> _Found:
         if transport is None:
             return _Found(store=store.identity)
         names = await queues_of(transport, settings)
-        workers = await transport.workers()
+        workers = await live_workers(transport)
         return _Found(
             store=transport.identity,
             workers=[worker for worker in workers if settings.queues is None or set(worker.queues) & set(names)],

@@ -4,7 +4,7 @@
 - ``client``: calls of the transport, and what belongs to one event loop; ``repeat``: while the store is away,
 - ``envelopes``: a job and its options become an ``Envelope``, with every error before anything is stored,
 - ``follow``: the status changes; ``watcher``: who waits for a job is told of its end,
-- ``handle``: one dispatch, awaited or in the sync form; ``info``: what the store knows, as users see it,
+- ``handle``: one dispatch, awaited or in the sync form; ``info``, ``workers``: what the store knows, as users see it,
 - ``calls``, ``queue``, ``sync``: the methods of a queue, the registry of queues, the methods without await.
 """
 

@@ -24,6 +24,7 @@ from heracles.queue.envelopes import (
 )
 from heracles.queue.handle import HasDispatchId, JobHandle
 from heracles.queue.info import event_of, info_of
+from heracles.queue.workers import live_workers
 from heracles.units import DISPATCH_PREFIX, new_id, waiting_time
 
 R = TypeVar("R")
@@ -164,7 +165,7 @@ class QueueCalls:
         """
         limit_s = waiting_time(timeout)
         gates = await self._client.call(lambda t: t.gate(self.name, draining=True))
-        if not gates.draining:
+        if gates.paused:
             raise OptionError(f"queue {self.name!r} is paused, its jobs would never end: resume() it first")
         limit = asyncio.timeout(limit_s)
         try:
@@ -234,8 +235,8 @@ class QueueCalls:
         return {status: overview.counts.get(status, 0) for status in JobStatus}
 
     async def workers(self) -> list[WorkerInfo]:
-        """The live workers that serve this queue, by id."""
-        return [worker for worker in await self._client.call(lambda t: t.workers()) if self.name in worker.queues]
+        """The live workers that serve this queue, by id, with what they run in all their queues."""
+        return await self._client.call(lambda t: live_workers(t, self.name))
 
     async def is_paused(self) -> bool:
         """Whether nothing new starts."""
