@@ -13,7 +13,8 @@ from tests.servers import Server
 from tests.waiting import eventually
 
 #: What the page grants in addition for Sentinel and for Cluster.
-FOR_SENTINEL, ON_SENTINELS, FOR_CLUSTER = "+role", "+sentinel|get-master-addr-by-name", "+cluster|slots"
+FOR_SENTINEL, FOR_CLUSTER = "+role", "+cluster|slots"
+ON_SENTINELS = ("+sentinel|get-master-addr-by-name", "+sentinel|master")
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 PREFIX = "myapp:jobs"
 PASSWORDS = {"producer": "pr0ducer-s3cret", "worker": "w0rker-s3cret"}

@@ -1,6 +1,6 @@
 """Users where several servers stand in for each other: what the page grants in addition is enough and needed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -23,7 +23,7 @@ WATCHER = {"sentinel_username": "watcher", "sentinel_password": "w4tcher-s3cret"
 
 def test_the_page_names_these_words() -> None:
     text = PAGE.read_text().replace("\\|", "|")
-    for word in (FOR_SENTINEL, ON_SENTINELS, FOR_CLUSTER):
+    for word in (FOR_SENTINEL, *ON_SENTINELS, FOR_CLUSTER):
         assert f"`{word}`" in text
 
 
@@ -40,20 +40,19 @@ def watched() -> Iterator[Sentinels]:
 
 
 @pytest.mark.slow_fault
-async def test_with_sentinels(watched: Sentinels) -> None:
+@pytest.mark.parametrize("granted", [ON_SENTINELS, ON_SENTINELS[:1]], ids=["both", "the address alone"])
+async def test_with_sentinels(watched: Sentinels, granted: Sequence[str]) -> None:
     for server in watched.servers:
         admit(server, FOR_SENTINEL)
     for sentinel in watched.sentinels:
-        sentinel.command(
-            "ACL", "SETUSER", "watcher", "on", f">{WATCHER['sentinel_password']}", "-@all", ON_SENTINELS
-        )  # fmt: skip
+        sentinel.command("ACL", "SETUSER", "watcher", "on", f">{WATCHER['sentinel_password']}", "-@all", *granted)
     for user, password in PASSWORDS.items():
         table = {"sentinels": watched.addresses, "name": watched.NAME, **WATCHER}
         Redis.register_connection(user, sentinel=table, username=user, password=password)
     session = Session("guarded")
     await session.use_everything()
     await session.close()
-    for server in (*watched.servers, *watched.sentinels):
+    for server in (*watched.servers, *(watched.sentinels if granted == ON_SENTINELS else ())):
         assert denials(server) == []
 
 

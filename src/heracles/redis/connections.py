@@ -13,13 +13,14 @@ from urllib.parse import unquote, urlsplit
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 
 from heracles.errors import ConfigurationError
-from heracles.redis.servers import Address, ClusterServers, SentinelServer, Servers, SingleServer
+from heracles.redis.sentinels import Address, Sentinels
+from heracles.redis.servers import ClusterServers, SentinelServer, Servers, SingleServer
 from heracles.redis.wire import Wire
 
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 #: How many connections that wait for nothing are kept.
 MOST_SPARE = 16
-#: A Sentinel that does not answer soon is passed over.
+#: A Sentinel that does not answer soon is left out.
 SENTINEL_TIMEOUT_S = 1.0
 _FORMS = re.compile(r"(?P<tls>redis|rediss)\+(?P<form>sentinel|cluster)")
 #: Options of redis-py's clients and pools that mean nothing to a connection.
@@ -83,7 +84,8 @@ class Endpoint:
 
     def _make(self) -> Servers:
         if self.master is not None:
-            return SentinelServer(self.options, self.identity, self.master, self.nodes, self._sentinel_options)
+            sentinels = Sentinels(self.nodes, self._sentinel_options, self.identity, self.master)
+            return SentinelServer(self.options, self.identity, sentinels)
         if self.in_cluster:
             return ClusterServers(self.options, self.identity, self.nodes)
         return SingleServer(self.options, self.identity)

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.crc import key_slot
 
-from heracles.errors import TransportError, TransportUnavailableError
+from heracles.errors import TransportError
 from heracles.redis.client import Client, Command
 from heracles.redis.refusals import Refusal, translate
+from heracles.redis.sentinels import Address, Sentinels
 from heracles.redis.wire import LostError, Wire, open_wire
 
-Address = tuple[str, int]
 #: How often the Sentinels are asked whether the master is still the one connected to: an old one may live on, cut off.
 MASTER_CHECK_S = 1.0
 #: A call after a longer silence waits for that answer: it would be the next one that goes to the new master.
@@ -108,19 +108,10 @@ class SingleServer:
 
 
 class SentinelServer:
-    """The master of a name, as a quorum of Sentinels knows it."""
+    """The master of a name, as its Sentinels know it."""
 
-    def __init__(
-        self,
-        options: AbstractConnection,
-        where: str,
-        master: str,
-        sentinels: Sequence[Address],
-        sentinel_options: AbstractConnection,
-    ) -> None:
-        self._options, self._where, self._master = options, where, master
-        self._sentinels = list(sentinels)
-        self._sentinel_options = sentinel_options
+    def __init__(self, options: AbstractConnection, where: str, sentinels: Sentinels) -> None:
+        self._options, self._where, self._sentinels = options, where, sentinels
         self._client = Client(self._dial)
         #: What the Sentinels have said of late, and when they were asked.
         self._named: Address | None = None
@@ -189,36 +180,10 @@ class SentinelServer:
     async def _find_master(self) -> Address:
         """By the latest news, which may be others' by the time that the answer is here."""
         asked_at = asyncio.get_running_loop().time()
-        address = await self._ask_all()
+        address = await self._sentinels.find_master(self._client.peer)
         if self._named is None or asked_at >= self._named_at:
             self._named, self._named_at = address, asked_at
         return self._named
-
-    async def _ask_all(self) -> Address:
-        why = "none is given"
-        for sentinel in list(self._sentinels):
-            try:
-                address = await self._ask(sentinel)
-            except (TransportUnavailableError, Refusal) as error:
-                why = str(error)
-                continue
-            if address is not None:
-                # The one that answered is asked first next time.
-                self._sentinels.remove(sentinel)
-                self._sentinels.insert(0, sentinel)
-                return address
-            why = f"{sentinel[0]}:{sentinel[1]} knows no master {self._master!r}"
-        raise LostError(f"{self._where}: no Sentinel names a master: {why}")
-
-    async def _ask(self, sentinel: Address) -> Address | None:
-        wire = await open_wire(self._sentinel_options, f"Sentinel {sentinel[0]}:{sentinel[1]}", sentinel)
-        try:
-            found = await wire.send(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master))
-        finally:
-            wire.drop()
-        if isinstance(found, Refusal):
-            raise found
-        return (found[0].decode(), int(found[1])) if found else None
 
     async def look(self) -> None:
         """As ``Servers``."""
@@ -265,8 +230,9 @@ class ClusterServers:
         #: The nodes in the order in which they are asked for the slots. One that was away or knew no better comes last:
         #: it may be frozen, or cut off and still think that all is as it was.
         self._order: list[Address] = list(seeds)
-        #: First slot, last slot, master.
+        #: First slot, last slot, master; and the node that has told of them.
         self._slots: list[tuple[int, int, Address]] = []
+        self._told_by: Address | None = None
 
     async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
         """As ``Servers``."""
@@ -288,17 +254,19 @@ class ClusterServers:
         """Whether the slot is moving or has moved. ASK is never followed: a script needs all keys of its slot."""
         codes = {reply.code for reply in replies if isinstance(reply, Refusal)}
         if codes & {"MOVED", "READONLY"}:
-            self._slots = []
+            self._distrust()
         if "CLUSTERDOWN" in codes:
             self._distrust(address)
         return bool(codes & {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"})
 
-    def _distrust(self, address: Address) -> None:
-        """Ask for the slots again, and this node last."""
-        self._slots = []
-        if address in self._order:
-            self._order.remove(address)
-            self._order.append(address)
+    def _distrust(self, *away: Address) -> None:
+        """Ask for the slots again: last those that are away, before them the one that has named them."""
+        told_by = () if self._told_by is None else (self._told_by,)
+        for address in (*told_by, *away):
+            if address in self._order:
+                self._order.remove(address)
+                self._order.append(address)
+        self._slots, self._told_by = [], None
 
     async def open_wire(self, key: str) -> Wire:
         """As ``Servers``."""
@@ -340,7 +308,7 @@ class ClusterServers:
         for first, last, master in self._slots:
             if first <= slot <= last:
                 return master
-        self._slots = []
+        self._distrust()
         raise LostError(f"{self._where}: no node serves slot {slot} now")
 
     async def _learn(self) -> None:
@@ -355,6 +323,7 @@ class ClusterServers:
             if isinstance(found, Refusal):
                 raise translate(found, self._where)
             self._slots = [(first, last, _master(nodes[0], address)) for first, last, *nodes in found]
+            self._told_by = address
             known = {_master(node, address): None for _, _, *nodes in found for node in nodes}
             self._order += [node for node in known if node not in self._order]
             return
