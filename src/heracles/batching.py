@@ -15,6 +15,32 @@ WORTH_A_CALL = 25
 MOST_CALLS = 2
 
 
+async def overlapped(
+    call: Callable[[Item], Awaitable[Sequence[Answer]]], items: Sequence[Item], *, most: int = MOST_CALLS
+) -> list[Answer]:
+    """What the calls for these answer, one after the other, of which up to ``most`` are under way at a time.
+
+    They begin in order, and each before the next one does. Raises what the first that failed raised; the others that
+    were under way are cancelled.
+    """
+    if len(items) == 1:
+        return list(await call(items[0]))
+    answers: list[Answer] = []
+    under_way: deque[asyncio.Future[Sequence[Answer]]] = deque()
+    try:
+        for item in items:
+            under_way.append(asyncio.ensure_future(call(item)))
+            if len(under_way) == most:
+                answers += await under_way.popleft()
+        while under_way:
+            answers += await under_way.popleft()
+    finally:
+        for other in under_way:
+            other.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+    return answers
+
+
 class Coalescer(Generic[Item, Answer]):
     """Joins the items that are submitted while a call is under way into the next call, in their order.
 

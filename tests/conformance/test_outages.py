@@ -96,6 +96,21 @@ async def test_a_dispatch_whose_answer_was_lost_is_stored_once(far: Driver, prox
     assert await far.counts() == {"PENDING": 2}
 
 
+async def test_many_dispatches_whose_answers_were_lost_are_stored_once_and_in_order(far: Driver, proxy: Proxy) -> None:
+    made = [envelope() for _ in range(700)]
+    await far.transport.enqueue(far.queue, made[:1])
+    proxy.lose_replies()
+    with pytest.raises(TransportUnavailableError):
+        await far.transport.enqueue(far.queue, made)
+    proxy.restore()
+    answers = await far.transport.enqueue(far.queue, made)
+    assert [answer.dispatch_id for answer in answers] == [each.dispatch_id for each in made]
+    assert answers[0].storing is Storing.EXISTING
+    assert await far.counts() == {"PENDING": 700}
+    started = [delivery for _ in range(3) for delivery in await far.start(250)]
+    assert ids(started) == [each.dispatch_id for each in made]
+
+
 async def test_a_start_whose_answer_was_lost_is_recovered(far: Driver, proxy: Proxy) -> None:
     await far.put("d-1")
     proxy.lose_replies()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from heracles.batching import WORTH_A_CALL, Coalescer
+from heracles.batching import WORTH_A_CALL, Coalescer, overlapped
 from tests.waiting import eventually
 
 
@@ -203,3 +203,72 @@ def test_a_loop_that_ends_cancels_who_waits() -> None:
 
     tasks = asyncio.run(leave())
     assert [task.cancelled() for task in tasks] == [True] * 3
+
+
+class Parts:
+    """Answers a part with itself, when it is let, and knows which are under way."""
+
+    def __init__(self) -> None:
+        self.begun: list[Sequence[int]] = []
+        self.cancelled: list[Sequence[int]] = []
+        self.go: dict[int, asyncio.Future[None]] = {}
+
+    async def __call__(self, part: Sequence[int]) -> Sequence[int]:
+        self.begun.append(part)
+        let = self.go[part[0]] = asyncio.get_running_loop().create_future()
+        try:
+            await let
+        except asyncio.CancelledError:
+            self.cancelled.append(part)
+            raise
+        return part
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+async def test_so_many_parts_are_under_way_and_are_answered_in_order(most: int) -> None:
+    parts = Parts()
+    all_of_them = [[n, n + 10] for n in range(5)]
+    task = asyncio.create_task(overlapped(parts, all_of_them, most=most))
+    for done in range(5):
+        await eventually(lambda done=done: len(parts.begun) == min(done + most, 5))  # type: ignore[misc]  # bound
+        parts.go[done].set_result(None)
+    assert await task == [0, 10, 1, 11, 2, 12, 3, 13, 4, 14]
+    assert parts.begun == all_of_them
+
+
+async def test_the_answer_of_a_later_part_waits_for_the_first() -> None:
+    parts = Parts()
+    task = asyncio.create_task(overlapped(parts, [[0], [1], [2]]))
+    await eventually(lambda: len(parts.begun) == 2)
+    parts.go[1].set_result(None)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(parts.begun) == 2
+    parts.go[0].set_result(None)
+    await eventually(lambda: len(parts.begun) == 3)
+    parts.go[2].set_result(None)
+    assert await task == [0, 1, 2]
+
+
+async def test_after_a_part_that_failed_none_is_begun_and_the_other_is_cancelled() -> None:
+    parts = Parts()
+    task = asyncio.create_task(overlapped(parts, [[0], [1], [2]]))
+    await eventually(lambda: len(parts.begun) == 2)
+    parts.go[0].set_exception(ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        await task
+    assert (parts.begun, parts.cancelled) == ([[0], [1]], [[1]])
+
+
+async def test_a_caller_cancelled_in_the_midst_cancels_all_parts() -> None:
+    parts = Parts()
+    task = asyncio.create_task(overlapped(parts, [[0], [1], [2]]))
+    await eventually(lambda: len(parts.begun) == 2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (parts.begun, parts.cancelled) == ([[0], [1]], [[0], [1]])
+
+
+async def test_no_parts_have_no_answers() -> None:
+    assert await overlapped(Parts(), []) == []

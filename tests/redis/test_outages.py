@@ -322,6 +322,30 @@ async def test_durability_fsync_needs_a_server_that_can(make_private: MakePrivat
     assert await driver.status("d-1") is JobStatus.PENDING
 
 
+@pytest.mark.parametrize(("durability", "most"), [("memory", 2), ("fsync", 1)])
+async def test_of_many_dispatches_two_calls_are_under_way_unless_each_is_confirmed(
+    make_private: MakePrivate, monkeypatch: pytest.MonkeyPatch, durability: str, most: int
+) -> None:
+    driver = make_private(options=DURABLE).driver(durability=durability)
+    store = driver.transport._store  # type: ignore[attr-defined]  # a RedisTransport
+    run, under_way, seen = store.run, 0, []
+
+    async def counting(*args: Any, **options: Any) -> Any:
+        nonlocal under_way
+        under_way += 1
+        seen.append(under_way)
+        try:
+            return await run(*args, **options)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(store, "run", counting)
+    made = [envelope() for _ in range(1100)]
+    answers = await driver.transport.enqueue(driver.queue, made)
+    assert [answer.dispatch_id for answer in answers] == [each.dispatch_id for each in made]
+    assert (len(seen), max(seen)) == (5, most)
+
+
 async def test_durability_fsync_has_the_server_tell_when_a_write_is_on_disk(make_private: MakePrivate) -> None:
     private = make_private(kind=VALKEY, options={"appendonly": "yes"})
     driver = private.driver(durability="fsync")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from heracles.batching import overlapped
 from heracles.model import (
     Beaten,
     Changes,
@@ -97,10 +98,12 @@ class RedisTransport:
     async def enqueue(self, queue: str, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
         """As ``Transport.enqueue``."""
         await self._make_known(queue)
-        found: list[Stored] = []
         confirmation = Confirmation(self._store)
-        for part in chunks_of_bytes(envelopes, lambda envelope: len(envelope.args) + len(envelope.kwargs)):
-            found += await self._enqueue(queue, part, confirmation)
+        parts = list(chunks_of_bytes(envelopes, lambda envelope: len(envelope.args) + len(envelope.kwargs)))
+        # A part is made while the server works on the one before. What is confirmed goes over connections of its own,
+        # where the second could overtake the first.
+        most = 2 if self._settings.durability == "memory" else 1
+        found = await overlapped(lambda part: self._enqueue(queue, part, confirmation), parts, most=most)
         confirmation.check("the jobs are stored")
         return found
 
