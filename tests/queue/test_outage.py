@@ -91,7 +91,7 @@ async def test_after_the_time_the_error_carries_the_handles(faulty: Faulty, away
     started = time.monotonic()
     with pytest.raises(TransportError, match="the store is away") as caught:
         await away.dispatch(Letter("a"), job_id="j1", dispatch_id="d1")
-    assert 0.4 < time.monotonic() - started < 5
+    assert 1.5 <= time.monotonic() - started < 5, "the store might have been back until then"
     (handle,) = caught.value.handles
     assert isinstance(handle, JobHandle)
     assert (handle.job_id, handle.dispatch_id) == ("j1", "d1")

@@ -68,12 +68,13 @@ async def _until(deadline: float, verb: Callable[[Transport], Awaitable[T]], tra
         try:
             return await _attempt(verb, transport, max(deadline, loop.time() + SHORTEST_ATTEMPT_S))
         except TransportUnavailableError as error:
-            # Jitter keeps producers that lost one store together from coming back together.
-            wait = pause * random.uniform(0.5, 1.0)
-            if loop.time() + wait >= deadline:
+            left = deadline - loop.time()
+            if left <= 0:
                 # The message says it all; below it are only the transport's own doings.
                 raise TransportUnavailableError(str(error)) from None
-        await asyncio.sleep(wait)
+        # Jitter keeps producers that lost one store together from coming back together. The last attempt is made when
+        # the time is over, and none is given up before.
+        await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
