@@ -68,7 +68,7 @@ async def test_a_conflict_is_an_error_when_the_queue_is_created(connection: str,
     worker = RedisWorker(connection, id="w", **options)
     with pytest.raises(OptionError, match="'declared' is declared on"):
         await worker.create_queue(name="declared")
-    await worker.create_queue(name="bare")
+    await worker.create_queue("bare")
 
 
 async def test_another_kind_of_store_is_a_conflict(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_an_instance_in_memory_is_shared_only_as_itself() -> None:
 
 async def test_a_connection_may_be_registered_until_the_start() -> None:
     worker = RedisWorker("source_unknown", id="w")
-    await worker.create_queue(name="bare")
+    await worker.create_queue("bare")
     with pytest.raises(ConfigurationError, match="source_unknown"):
         await worker.start()
 
@@ -134,7 +134,7 @@ async def test_queues_on_several_stores_are_served_by_one_worker(tmp_path: Path)
     use_by_default(other)
     async with Worker(id="both") as worker:
         await worker.create_queue(name="declared")
-        await worker.create_queue(name="bare")
+        await worker.create_queue("bare")
         assert [[info.id for info in await store.workers()] for store in (one, other)] == [["both"], ["both"]]
     assert [await store.workers() for store in (one, other)] == [(), ()]
     await one.close()
@@ -151,7 +151,7 @@ async def test_a_job_that_cannot_be_decoded_is_told_at_the_start(tmp_path: Path)
             pass
 
     worker = SqliteWorker(tmp_path / "jobs.db", id="w")
-    await worker.create_queue(name="bare")
+    await worker.create_queue("bare")
     async with worker:
         with pytest.raises(JobRegistrationError, match="what"):
             await worker.create_queue(name="broken_queue")

@@ -88,8 +88,8 @@ class Worker:
 
     async def create_queue(
         self,
-        *,
         name: str,
+        *,
         concurrency: int | None = None,
         max_retries: int | None = None,
         retry_delay: int | float | timedelta | None = None,
