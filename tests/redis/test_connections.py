@@ -91,6 +91,9 @@ def test_passwords_in_the_sentinel_table() -> None:
         {"sentinel": {"sentinels": [7], "name": "m"}},
         {"sentinel": {"sentinels": ["a"], "name": "m", "pasword": "p"}},
         {"cluster": True, "url": "redis://h/3"},
+        {"cluster": True, "sentinel": {"sentinels": ["a"], "name": "m"}},
+        {"cluster": True, "url": "redis+sentinel://a/m"},
+        {"url": "redis+cluster://a", "sentinel": {"sentinels": ["a"], "name": "m"}},
     ],
 )
 def test_what_cannot_be_used_is_refused_without_its_password(options: dict[str, Any]) -> None:

@@ -283,6 +283,10 @@ def _endpoint(
 ) -> Endpoint:
     form, hosts, path, from_url = _read_url(url) if url is not None else ("", [], "", {})
     given: dict[str, Any] = {**options, **from_url}
+    if (sentinel is not None) + (form == "sentinel") + (cluster or form == "cluster") > 1:
+        raise ConfigurationError(
+            "a connection has one form: give one of sentinel=, cluster=True and a URL of such a form"
+        )
     if sentinel is not None:
         return _of_sentinels(sentinel, given)
     if form == "sentinel":
