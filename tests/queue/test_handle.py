@@ -18,6 +18,7 @@ from heracles import (
 )
 from heracles.model import CleanupRules, Delivery, Record, ReportKind
 from heracles.queue import handle as handle_module
+from heracles.queue.client import MOST_CALLS
 from heracles.transport import Transport
 from tests.queue.conftest import Hand
 from tests.queue.jobs import Anything, Billing, Letter, Receipt, add
@@ -35,6 +36,25 @@ async def test_status_and_info_follow_the_job(queue: Queue, hand: Hand) -> None:
     done = await handle.info()
     assert (done.status, done.result, done.error) == (JobStatus.COMPLETED, "done", None)
     assert done.completed_at is not None
+
+
+async def test_a_store_is_not_asked_by_all_handles_at_once(local: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    handles = [await local.dispatch(Letter("a")), await local.dispatch(Letter("b"))]
+    find, asking, most = local.transport.find, 0, 0
+
+    async def counted(queue: str, id: str) -> Record | None:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        try:
+            return await find(queue, id)
+        finally:
+            asking -= 1
+
+    monkeypatch.setattr(local.transport, "find", counted)
+    looks = [handle.status() for handle in handles * MOST_CALLS]
+    assert await asyncio.gather(*looks) == [JobStatus.PENDING] * len(looks)
+    assert most == MOST_CALLS
 
 
 async def test_a_result_waits_for_the_end(queue: Queue, hand: Hand) -> None:

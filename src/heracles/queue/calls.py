@@ -258,8 +258,7 @@ class QueueCalls:
                     yield event_of(change)
 
     async def _find(self, id: str | HasDispatchId) -> Record | None:
-        wanted = _id_of(id)
-        return await self._client.call(lambda t: t.find(self.name, wanted))
+        return await self._client.find(_id_of(id))
 
     async def _overview(self) -> Overview:
         return await self._client.call(lambda t: t.overview(self.name))

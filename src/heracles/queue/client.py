@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from typing import Any, TypeVar
 
 from heracles.batching import Coalescer
-from heracles.model import Change, Envelope, Stored
+from heracles.model import Change, Envelope, Record, Stored
 from heracles.queue.follow import follow
 from heracles.queue.repeat import repeated
 from heracles.queue.settings import QueueSettings
@@ -18,6 +18,9 @@ T = TypeVar("T")
 MOST_AT_ONCE = 1000
 #: Single dispatches that wait for the call under way to end. A caller beyond them waits before it adds its own.
 LONGEST_BACKLOG = 10_000
+#: Calls under way at once, beside dispatches. Tens of thousands of handles that wait would else ask in one moment, and
+#: their own number would keep the answers away for longer than a store takes to count as away.
+MOST_CALLS = 500
 
 
 class QueueClient:
@@ -34,8 +37,13 @@ class QueueClient:
         return self.settings.transport.settings.max_payload_bytes
 
     async def call(self, verb: Callable[[Transport], Awaitable[T]]) -> T:
-        """Call the transport; while the store is away, again and again for up to ``dispatch_timeout``."""
-        return await repeated(verb, self._transport)
+        """Call the transport, in turn; while the store is away, again and again for up to ``dispatch_timeout``."""
+        async with self._here().calls:
+            return await repeated(verb, self._transport)
+
+    async def find(self, id: str) -> Record | None:
+        """The record of a dispatch, by dispatch id or job id."""
+        return await self.call(lambda transport: transport.find(self.name, id))
 
     async def store(self, envelopes: Sequence[Envelope]) -> list[Stored]:
         """Dispatch these, one call after the other, one answer an item, in order."""
@@ -62,7 +70,7 @@ class QueueClient:
         return self.settings.transport
 
     async def _enqueue(self, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
-        return await self.call(lambda transport: transport.enqueue(self.name, envelopes))
+        return await repeated(lambda transport: transport.enqueue(self.name, envelopes), self._transport)
 
     def _here(self) -> "_LoopPart":
         loop = asyncio.get_running_loop()
@@ -73,6 +81,7 @@ class QueueClient:
             part = self._loops[loop] = _LoopPart(
                 dispatches=Coalescer(self._enqueue, most=MOST_AT_ONCE, backlog=LONGEST_BACKLOG),
                 watcher=Watcher(self.name, self.follow),
+                calls=asyncio.Semaphore(MOST_CALLS),
             )
         return part
 
@@ -80,6 +89,7 @@ class QueueClient:
 class _LoopPart:
     """What one event loop has for itself."""
 
-    def __init__(self, dispatches: Coalescer[Envelope, Stored], watcher: Watcher) -> None:
+    def __init__(self, dispatches: Coalescer[Envelope, Stored], watcher: Watcher, calls: asyncio.Semaphore) -> None:
         self.dispatches = dispatches
         self.watcher = watcher
+        self.calls = calls

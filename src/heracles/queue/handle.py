@@ -115,7 +115,7 @@ class JobHandle(Generic[R]):
         return ""
 
     async def _record(self) -> Record:
-        record = await self._client.call(lambda t: t.find(self.queue, self.dispatch_id))
+        record = await self._client.find(self.dispatch_id)
         if record is None:
             raise JobNotFoundError(f"{self!r} has no record: it expired or was cleaned up")
         return record
