@@ -20,7 +20,8 @@ LOOK_EVERY_S = 0.01
 #: An entry with more fields is written anew: it could not be moved as it is.
 MOST_FIELDS = 64
 
-CancelAll = Callable[[str], Awaitable[int]]
+#: Cancel all jobs of that queue that there were at that time, in epoch ms; how many.
+CancelAll = Callable[[str, int], Awaitable[int]]
 
 
 class Adoption:
@@ -74,10 +75,15 @@ class Adoption:
                 await self._conclude(queue, found, text_of(message), answer)
         return absent
 
+    async def cancel_all(self, queue: str, message: str) -> None:
+        """Heed the entry of that id, for what had been dispatched by then. Doing so again cancels nothing more."""
+        count = await self._cancel_all(queue, int(message.partition("-")[0]))
+        if count:
+            logger.info("queue %s: another program cancelled all jobs: %d", queue, count)
+
     async def _conclude(self, queue: str, found: ForeignEntry, message: str, answer: str) -> None:
         if found.meaning is Meaning.CANCEL_ALL:
-            count = await self._cancel_all(queue)
-            logger.info("queue %s: another program cancelled all jobs: %d", queue, count)
+            await self.cancel_all(queue, message)
         elif found.meaning is Meaning.NOTHING:
             self.skipped += 1
             logger.warning("queue %s: entry %s is skipped: %s", queue, message, found.error)

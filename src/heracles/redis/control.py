@@ -64,12 +64,14 @@ class Control:
         confirmation.check("the jobs are cancelled")
         return count
 
-    async def empty(self, queue: str, running: bool, confirmation: Confirmation) -> int:
-        """The same, of which the caller checks the confirmation when all is done."""
+    async def empty(self, queue: str, running: bool, confirmation: Confirmation, until_ms: int | None = None) -> int:
+        """The same, of which the caller checks the confirmation when all is done; of what had been dispatched until
+        then, if that is given."""
         # What an earlier call had cancelled unconfirmed stands in no place below any more.
         await confirmation.of_earlier_calls(queue)
         clearing = _Clearing(self._store, self._adoption, queue, running, confirmation)
-        return await clearing.clear(await store_time(self._store, queue))
+        now_ms = await store_time(self._store, queue)
+        return await clearing.clear(now_ms, now_ms if until_ms is None else min(until_ms, now_ms))
 
 
 class _Clearing:
@@ -79,33 +81,33 @@ class _Clearing:
         self._store, self._adoption = store, adoption
         self._queue, self._running, self._confirmation = queue, running, confirmation
 
-    async def clear(self, now_ms: int) -> int:
-        """Cancel what there was at that time; how many."""
+    async def clear(self, now_ms: int, until_ms: int) -> int:
+        """Cancel what there was at the second time, wherever it stands now; how many."""
         count = 0
         for place in PLACES:
-            count += await self._clear_place(place, now_ms, self._running)
+            count += await self._clear_place(place, until_ms, self._running)
         for priority in await priorities(self._store, self._queue):
-            count += await self._clear_stream(priority, now_ms)
+            count += await self._clear_stream(priority, now_ms, until_ms)
         # What runs comes last, or its slots would start what waits. A retry whose last run has not ended is there too.
-        count += await self._clear_place("leases", now_ms, self._running)
+        count += await self._clear_place("leases", until_ms, self._running)
         # Cancelling the first of a job id may have moved the next one on.
         for place in ("waiting", "delayed"):
-            count += await self._clear_place(place, now_ms, self._running)
+            count += await self._clear_place(place, until_ms, self._running)
         return count
 
-    async def _clear_place(self, place: str, now_ms: int, running: bool) -> int:
+    async def _clear_place(self, place: str, until_ms: int, running: bool) -> int:
         key = self._store.keys.of(place, self._queue)
         count = passed = 0
         while True:
             refs = await self._store.command(key, "ZRANGE", key, passed, passed + SET_STEP - 1)
             if not refs:
                 return count
-            done = await self._cancel(refs, now_ms, running)
+            done = await self._cancel(refs, until_ms, running)
             count += done
             # Those that were cancelled have left the set, but for those whose code still runs.
             passed += len(refs) if place == "leases" else len(refs) - done
 
-    async def _clear_stream(self, priority: int, now_ms: int) -> int:
+    async def _clear_stream(self, priority: int, now_ms: int, until_ms: int) -> int:
         count, after = 0, "-"
         while after:
             last, jobs, foreign = await self._store.run(
@@ -115,14 +117,14 @@ class _Clearing:
             if foreign:
                 await self._adoption.adopt(self._queue, foreign, was_read=False)
                 refs = [*refs, *(_ref(flat) for _, _, flat in foreign)]
-            count += await self._cancel(refs, now_ms, False)
+            count += await self._cancel(refs, until_ms, False)
             after = f"({text_of(last)}" if last else ""
         return count
 
-    async def _cancel(self, refs: Sequence[Any], now_ms: int, running: bool) -> int:
+    async def _cancel(self, refs: Sequence[Any], until_ms: int, running: bool) -> int:
         count = 0
         for part in chunks(refs, CANCELLED_A_CALL):
-            rules = ("refs", "" if running else "1", to_iso(now_ms))
+            rules = ("refs", "" if running else "1", to_iso(until_ms))
             count += text_of(await self._confirmation.run("cancel", self._queue, *rules, *part)).count("1")
         return count
 

@@ -12,6 +12,7 @@ from heracles.model import Session, Signal, SignalKind
 from heracles.options import check_id
 from heracles.redis.entries import text_of
 from heracles.redis.keys import ref_of
+from heracles.redis.peeking import CancelAll, Peeking
 from heracles.redis.refusals import Refusal, translate
 from heracles.redis.store import Store
 from heracles.redis.wire import LostError, Wire
@@ -35,11 +36,19 @@ CancelForeign = Callable[[str, str], Awaitable[None]]
 class RedisListener:
     """As ``heracles.transport.Listener``. Begins to listen at the first ``wait``."""
 
-    def __init__(self, store: Store, session: Session, queues: Sequence[str], cancel_foreign: CancelForeign) -> None:
+    def __init__(
+        self,
+        store: Store,
+        session: Session,
+        queues: Sequence[str],
+        cancel_foreign: CancelForeign,
+        cancel_all: CancelAll,
+    ) -> None:
         self._store, self._queues, self._cancel_foreign = store, tuple(queues), cancel_foreign
         # In a cluster only keys of one queue can be waited for at once.
         groups = [(queue,) for queue in queues] if store.endpoint.in_cluster else [self._queues]
         self._watches = [TokenWatch(store, session, group, self._hear) for group in groups if group]
+        self._peeking = Peeking(store, queues, cancel_all)
         self._signals: dict[Signal, None] = {}
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,6 +70,7 @@ class RedisListener:
 
     def want(self, queues: Collection[str]) -> None:
         """As ``Listener.want``."""
+        self._peeking.want(queues)
         for watch in self._watches:
             watch.want(queues)
 
@@ -78,6 +88,7 @@ class RedisListener:
         self._tasks += [loop.create_task(_for_ever(watch.run)) for watch in self._watches]
         if self._queues:
             self._tasks.append(loop.create_task(_for_ever(self._subscribe)))
+            self._tasks.append(loop.create_task(self._peeking.run()))
 
     def _hear(self, signal: Signal) -> None:
         if len(self._signals) < MOST_SIGNALS:

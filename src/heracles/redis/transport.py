@@ -153,7 +153,7 @@ class RedisTransport:
 
     def listen(self, session: Session, queues: Sequence[str]) -> Listener:
         """As ``Transport.listen``."""
-        return RedisListener(self._store, session, queues, self._control.cancel_foreign)
+        return RedisListener(self._store, session, queues, self._control.cancel_foreign, self._adoption.cancel_all)
 
     async def maintain(self, queue: str) -> Swept:
         """As ``Transport.maintain``."""
@@ -173,9 +173,9 @@ class RedisTransport:
         """As ``Transport.clear``."""
         return await self._control.clear(queue, running)
 
-    async def _cancel_all(self, queue: str) -> int:
+    async def _cancel_all(self, queue: str, until_ms: int) -> int:
         # Another program asked for it, and waits for no answer.
-        return await self._control.empty(queue, True, Confirmation(self._store, is_wanted=False))
+        return await self._control.empty(queue, True, Confirmation(self._store, is_wanted=False), until_ms)
 
     async def cleanup(self, queue: str, rules: CleanupRules) -> Swept:
         """As ``Transport.cleanup``."""

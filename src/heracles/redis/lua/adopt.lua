@@ -39,7 +39,8 @@ local function enter(job, message, is_exclusive)
     fields[#fields + 1] = value
   end
   if not job.has.createdAt then
-    set('createdAt', now_iso)
+    -- Its producer's hash may come late, or never.
+    set('createdAt', iso(min(tonumber(match(message, '^%d+')), now)))
   end
   if not job.has.retries then
     set('retries', '0')
