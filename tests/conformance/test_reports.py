@@ -268,6 +268,30 @@ async def test_many_reports_go_in_one_call(driver: Driver) -> None:
     assert (await driver.find("d-699")).result == b"7"
 
 
+async def test_reports_on_jobs_with_generated_ids_and_with_others_go_in_one_call(driver: Driver) -> None:
+    made = [envelope() for _ in range(6)] + [envelope(job_id="j", dispatch_id="d-1")]
+    await driver.put_all(made)
+    plain, cancelled, long, kept, failed, lost, other = started = await driver.start(7)
+    assert [each.envelope for each in started] == made
+    await driver.cancel(cancelled.envelope.dispatch_id)
+    reports = [
+        report_on(plain, ReportKind.COMPLETED, result=b"0"),
+        report_on(cancelled, ReportKind.COMPLETED, result=b"1"),
+        report_on(long, ReportKind.COMPLETED, result=b"2" * 200),
+        report_on(kept, ReportKind.COMPLETED, result=b"3", status_ttl_s=LATER_MS),
+        report_on(failed, ReportKind.FAILED, error="Boom: x"),
+        report_on(lost, ReportKind.COMPLETED, result=b"5", token=lost.token + 5),
+        report_on(other, ReportKind.COMPLETED),
+        report_on(plain, ReportKind.COMPLETED, result=b"0"),
+    ]
+    verdicts = (await driver.exchange(reports)).verdicts
+    assert [verdict.name[0] for verdict in verdicts] == list("ACAAALAA")
+    records = [await driver.find(each.dispatch_id) for each in made]
+    assert [record.result for record in records] == [b"0", None, b"2" * 200, b"3", None, None, None]
+    assert (records[4].error, records[6].name) == ("Boom: x", "SendEmail")
+    assert await driver.counts() == {"COMPLETED": 4, "CANCELLED": 1, "FAILED": 1, "RUNNING": 1}
+
+
 async def test_a_paused_queue_takes_reports(driver: Driver) -> None:
     delivery = await driver.put_running("d-1")
     await driver.transport.gate(driver.queue, paused=True)

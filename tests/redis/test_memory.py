@@ -40,6 +40,24 @@ async def test_a_plain_dispatch_takes_two_commands_beside_those_of_its_call(driv
     assert await commands(200) - await commands(100) == 200
 
 
+async def test_a_plain_report_takes_a_hundred_bytes(driver: Driver, behind: Behind) -> None:
+    """And what it says by saying nothing holds: the time to live of its record."""
+
+    async def bytes_of(count: int) -> int:
+        before = behind.client.info("stats")["total_net_input_bytes"]
+        await driver.exchange([report_on(started.pop(), ReportKind.COMPLETED) for _ in range(count)])
+        return int(behind.client.info("stats")["total_net_input_bytes"] - before)
+
+    made = envelope(name="a")
+    await driver.put_all([made, *[envelope(name="a") for _ in range(300)]])
+    started = await driver.start(301)
+    few, many = await bytes_of(50), await bytes_of(250)
+    assert (many - few) / 200 < 100
+    await driver.finish(started.pop())
+    ttl = behind.ttl(f"status:emails:{made.job_id}:{made.dispatch_id}")
+    assert 0 <= driver.transport.settings.status_ttl_s - ttl < 100
+
+
 async def test_of_the_changes_no_more_are_kept_than_can_be_read(driver: Driver, behind: Behind) -> None:
     await driver.put_all([envelope() for _ in range(13_000)])
     for _ in range(5):

@@ -13,7 +13,7 @@ from heracles.redis.scripts import MOST_ITEMS
 from heracles.redis.store import Store, tell_faults
 from heracles.redis.walking import chunks, chunks_of_bytes, priorities
 from heracles.redis.wire import Argument
-from heracles.units import to_iso
+from heracles.units import DISPATCH_PREFIX, JOB_PREFIX, to_iso
 
 logger = logging.getLogger("heracles.redis")
 
@@ -107,15 +107,18 @@ class Working:
         return [each for each in started if isinstance(each, Delivery)]
 
     def _report_arguments(self, report: Report) -> Sequence[Argument]:
-        ttl = report.status_ttl_s or self._store.settings.status_ttl_s
+        shared = report.job_id[len(JOB_PREFIX) :]
+        if _is_plain(report, shared):
+            return shared, report.receipt, report.name, report.result or b""
         common = (
+            "",
             report.kind.value,
             report.job_id,
             report.dispatch_id,
             report.token,
             report.receipt,
             report.name,
-            ttl,
+            report.status_ttl_s or self._store.settings.status_ttl_s,
             report.overlap_delay_ms,
         )
         if report.kind is ReportKind.COMPLETED:
@@ -207,6 +210,19 @@ class Working:
 
 def _size(report: Report) -> int:
     return len(report.result or b"") + len(report.traceback or "")
+
+
+def _is_plain(report: Report, shared: str) -> bool:
+    """Whether ``shared``, its name and result say all of it: a first run has completed, and its ids are a pair."""
+    return (
+        report.kind is ReportKind.COMPLETED
+        and report.token == 1
+        and not report.overlap_delay_ms
+        and not report.status_ttl_s
+        and shared != ""
+        and report.job_id == JOB_PREFIX + shared
+        and report.dispatch_id == DISPATCH_PREFIX + shared
+    )
 
 
 def _by_queue(held: Sequence[Held]) -> Mapping[str, Sequence[Held]]:

@@ -1,8 +1,9 @@
 -- Second in every script: the one place that writes a status, counts it and tells it, and what settles many at once.
 
 local core = {}
--- How many changes the event stream keeps.
-local KEPT_CHANGES = 10000
+-- How many changes the event stream keeps at least, and after how many it is cut to about that: cutting it at each call
+-- was a tenth of a call for one job.
+local KEPT_CHANGES, CHANGES_A_CUT = 10000, 1000
 -- How many jobs of a final status can be listed.
 local KEPT_FINISHED = 1000
 local meta_seq
@@ -96,8 +97,7 @@ function core.tell()
     end
   end
   local function add()
-    return redis.pcall('XADD', K.events, 'MINID', '~', max(seq - KEPT_CHANGES + 1, 0) .. '-0', seq .. '-0',
-      'at', now, unpack(told))
+    return redis.pcall('XADD', K.events, seq .. '-0', 'at', now_text, unpack(told))
   end
   if type(add()) == 'table' then
     -- It is ahead of the counter, which somebody has removed, or no stream at all.
@@ -105,12 +105,15 @@ function core.tell()
     add()
   end
   counted, told, meta_seq = {}, {}, nil
+  if seq % CHANGES_A_CUT < changes then
+    call('XTRIM', K.events, 'MINID', '~', max(seq - KEPT_CHANGES + 1, 0) .. '-0')
+  end
 end
 
 -- Entries that are done with: they stay until others have finished after them.
 function core.close(priority, messages)
   call('XACK', core.stream_of(priority), group, unpack(messages))
-  local list, when, items = core.ended_of(priority), ':' .. now, {}
+  local list, when, items = core.ended_of(priority), ':' .. now_text, {}
   for at, message in ipairs(messages) do
     items[at] = message .. when
   end

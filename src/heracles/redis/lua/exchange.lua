@@ -7,16 +7,17 @@
 -- ARGV[11] slots: the most jobs to start; -1 to make ready and reclaim only
 -- ARGV[12] '1': one job may be started that may have taken workers down
 -- ARGV[13] '1': a job that fails by the store's decision pauses the queue
--- ARGV[14…] for each report: kind, job id, dispatch id, token, receipt, name, ttl in s, overlap delay in ms; of a
---   completed job then its result, of any other error, traceback, delay in ms, '1' if still running, '1' if the queue
---   is to be paused; '' where there is none
+-- ARGV[14…] for each report: of a plain one what its ids share, receipt, name, result: a first run has completed, its ids
+--   are a pair, its ttl is status_ttl and it has no overlap delay; of any other '', kind, job id, dispatch id, token,
+--   receipt, name, ttl in s, overlap delay in ms; of a completed job then its result, of any other error, traceback,
+--   delay in ms, '1' if still running, '1' if the queue is to be paused; '' where there is none
 -- returns paused, ms until something is due or -1, verdicts (a letter each: applied, lost, cancelled), now in epoch ms,
 --   started ones, eight values each: entry id, priority, createdAt, and of a plain job four fields of its entry (job,
 --   args, jobId, dispatchId) and '' or its further fields, of another one all fields, token, retries, deliveries, and
 --   error or '' with unknownSince or ''; foreign entries: priority, entry id, fields; how many jobs were reclaimed; what
 --   was wrong with single jobs; 1 if a group of consumers had to be made anew. Lists are '' where they are empty
 
-local FIRST_REPORT, COMPLETED_STRIDE, STRIDE = 14, 9, 13
+local FIRST_REPORT, PLAIN_STRIDE, COMPLETED_STRIDE, STRIDE = 14, 4, 10, 14
 local MOST_PROMOTED, MOST_RECLAIMED = 100, 50
 -- Whether anything waits for its time; whether anything was given back, or is another program's.
 local has_later, has_odd = false, false
@@ -51,15 +52,19 @@ local function unless_empty(list)
 end
 
 local function apply_reports()
-  local verdicts, at = {}, FIRST_REPORT
-  while at <= #ARGV do
-    if ARGV[at] == 'completed' then
-      verdicts[#verdicts + 1] = complete_plain(at) and 'a' or law().reports.apply(at)
-      at = at + COMPLETED_STRIDE
-    else
-      verdicts[#verdicts + 1] = law().reports.apply(at)
-      at = at + STRIDE
+  local verdicts, at, last = {}, FIRST_REPORT, #ARGV
+  while at <= last do
+    local shared, is_applied, stride = ARGV[at], false, STRIDE
+    if shared ~= '' then
+      is_applied = complete_plain('job_' .. shared, 'dispatch_' .. shared, ARGV[at + 2], ARGV[5], 0, ARGV[at + 3])
+      stride = PLAIN_STRIDE
+    elseif ARGV[at + 1] == 'completed' then
+      is_applied = ARGV[at + 4] == '1' and complete_plain(ARGV[at + 2], ARGV[at + 3], ARGV[at + 6], ARGV[at + 7],
+        tonumber(ARGV[at + 8]), ARGV[at + 9])
+      stride = COMPLETED_STRIDE
     end
+    verdicts[#verdicts + 1] = is_applied and 'a' or law().reports.apply(at)
+    at = at + stride
   end
   return table.concat(verdicts)
 end
@@ -126,7 +131,7 @@ return core.conclude(function()
   if slots ~= 0 then
     -- A retry without a delay is ready at once.
     is_more = promote() or is_more
-    local overdue = call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', '0', MOST_RECLAIMED)
+    local overdue = call('ZRANGEBYSCORE', K.leases, '-inf', now_text, 'LIMIT', '0', MOST_RECLAIMED)
     reclaimed = #overdue
     if reclaimed > 0 then
       law().reclaiming.reclaim(overdue)

@@ -59,19 +59,19 @@ local function start_plain(priority, message, fields)
   return true
 end
 
--- The report that a job has completed whose first run it was.
-local function complete_plain(at)
-  local id, dispatch, result = ARGV[at + 1], ARGV[at + 2], ARGV[at + 8]
+-- The report that a job has completed whose first run it was, under the token of that. ttl: of its record; cool: ms until
+-- the next of its job id may start.
+local function complete_plain(id, dispatch, name, ttl, cool, result)
   local key = K.status .. ':' .. id .. ':' .. dispatch
   local found = redis.pcall('HMGET', key, 'status', 'token', 'messageId', 'priority', 'overlap', 'indexed')
-  if found[1] ~= 'running' or found[2] ~= '1' or ARGV[at + 3] ~= '1' or not found[3] or #result > LONGEST_IN_HASH then
+  if found[1] ~= 'running' or found[2] ~= '1' or not found[3] or #result > LONGEST_IN_HASH then
     return false
   end
-  local ref, ttl = dispatch .. ':' .. id, ARGV[at + 6]
+  local ref = dispatch .. ':' .. id
   if result == '' then
-    core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', ARGV[at + 5])
+    core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', name)
   else
-    core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', ARGV[at + 5], 'result', result)
+    core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', name, 'result', result)
   end
   call('EXPIRE', key, ttl)
   longest_ttl = max(longest_ttl, tonumber(ttl))
@@ -80,7 +80,7 @@ local function complete_plain(at)
   core.push(closed, tonumber(found[4]) or 10, found[3])
   if found[5] or found[6] then
     local places, job = law().places, { id = id, dispatch = dispatch, ref = ref }
-    places.attempt(places.part, job, found[5], found[6] and ttl, tonumber(ARGV[at + 7]))
+    places.attempt(places.part, job, found[5], found[6] and ttl, cool)
   end
   return true
 end

@@ -161,7 +161,8 @@ function reports.lose(job, token)
   return 'l'
 end
 
-local function judge(kind, job, report)
+local function judge(job, report)
+  local kind = report.kind
   if not job.status or job.token ~= report.token then
     return reports.lose(job, report.token)
   elseif job.status == 'cancelled' then
@@ -182,24 +183,36 @@ local function judge(kind, job, report)
   return LEAVES[kind] == job.status and 'a' or 'l'
 end
 
-local function apply(at)
-  local kind = ARGV[at]
-  local report = { token = tonumber(ARGV[at + 3]), name = ARGV[at + 5], ttl = tonumber(ARGV[at + 6]),
-    overlap_delay = tonumber(ARGV[at + 7]) }
-  if kind == 'completed' then
-    report.result = ARGV[at + 8]
-  else
-    report.error, report.traceback, report.delay = ARGV[at + 8], ARGV[at + 9], tonumber(ARGV[at + 10])
-    report.still_running, report.pause = ARGV[at + 11] == '1', ARGV[at + 12] == '1'
-  end
-  local job = jobs.of(ARGV[at + 1], ARGV[at + 2])
-  if not job.status and kind ~= 'released' then
-    places.revive_running(job, ARGV[at + 3], ARGV[at + 4], worker, consumer, session)
-  end
-  return judge(kind, job, report)
+-- What ARGV has from there on: see exchange.lua.
+local function read_plain(at)
+  local shared = ARGV[at]
+  return { kind = 'completed', id = 'job_' .. shared, dispatch = 'dispatch_' .. shared, token = 1,
+    receipt = ARGV[at + 1], name = ARGV[at + 2], ttl = status_ttl, overlap_delay = 0, result = ARGV[at + 3] }
 end
 
--- The verdict. at: where the report begins in ARGV, as exchange.lua describes it.
+local function read(at)
+  local report = { kind = ARGV[at + 1], id = ARGV[at + 2], dispatch = ARGV[at + 3], token = tonumber(ARGV[at + 4]),
+    receipt = ARGV[at + 5], name = ARGV[at + 6], ttl = tonumber(ARGV[at + 7]),
+    overlap_delay = tonumber(ARGV[at + 8]) }
+  if report.kind == 'completed' then
+    report.result = ARGV[at + 9]
+  else
+    report.error, report.traceback, report.delay = ARGV[at + 9], ARGV[at + 10], tonumber(ARGV[at + 11])
+    report.still_running, report.pause = ARGV[at + 12] == '1', ARGV[at + 13] == '1'
+  end
+  return report
+end
+
+local function apply(at)
+  local report = ARGV[at] == '' and read(at) or read_plain(at)
+  local job = jobs.of(report.id, report.dispatch)
+  if not job.status and report.kind ~= 'released' then
+    places.revive_running(job, report.token, report.receipt, worker, consumer, session)
+  end
+  return judge(job, report)
+end
+
+-- The verdict. at: where the report begins in ARGV.
 function reports.apply(at)
   return places.attempt(apply, at) or 'l'
 end

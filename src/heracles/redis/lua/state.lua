@@ -28,6 +28,8 @@ local K = setmetatable({}, {
 
 local time = call('TIME')
 local now = time[1] * 1000 + floor(time[2] / 1000)
+-- Turned into text once: as a number it would be at each use.
+local now_text = format('%.0f', now)
 
 -- Epoch ms as ISO 8601 in UTC.
 local function iso(ms)
