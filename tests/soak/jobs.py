@@ -11,12 +11,17 @@ from heracles.units import now_ms
 from tests.history import Disturbed
 from tests.history.events import COMPLETED, KILLED, RAISED, STOPPED, Ended, Started
 from tests.soak import place
+from tests.soak.plan import Plan
+from tests.soak.processes import WORKER
 from tests.soak.sending import Piece, send
+from tests.soak.stalls import StallWatch
 
 #: How often a thread looks whether it was cancelled.
 _SLICE_S = 0.02
 
 place.declare_queues()
+if place.NAME.startswith(WORKER):
+    StallWatch(place.NAME, Plan.read(place.FOLDER).lease_ms / 1000 / 2, place.note).start()
 
 
 class Noted(Job):

@@ -26,6 +26,9 @@ FORCED_STOP_S = 25.0
 #: Until a dead one is started again, at most.
 _LONGEST_ABSENCE_S = 1.0
 
+#: How the names of workers begin.
+WORKER = "worker-"
+
 #: Writes an event down.
 Note = Callable[[Disturbed], None]
 
@@ -101,7 +104,7 @@ class WorkerProcess(Child):
     """``heracles work``."""
 
     def __init__(self, number: int, plan: Plan, folder: Path, env: Mapping[str, str]) -> None:
-        name = f"worker-{number}"
+        name = f"{WORKER}{number}"
         command = (
             "heracles", "work", f"--id={name}", f"--queues={','.join(QUEUES)}", f"--concurrency={plan.concurrency}",
             "--app=tests.soak.jobs", f"--lease={plan.lease_ms}", "--wait-for-store",

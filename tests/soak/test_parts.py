@@ -1,19 +1,28 @@
 """The parts of the soak that nothing random tests."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from heracles.model import JobStatus
 from tests import history
+from tests.cli.process import environment
 from tests.history import EVERYONE, Dispatched, Disturbed, Finished, Started
+from tests.history.events import FROZEN
+from tests.servers import start_process
 from tests.soak.__main__ import main
 from tests.soak.faults import FAULTS
 from tests.soak.field import Field
 from tests.soak.plan import Plan
-from tests.soak.processes import Fleet
+from tests.soak.processes import PYTHON_PATH, Fleet
 from tests.soak.sites import ClusterSite, RedisSite, SentinelSite, Site, SqliteSite
+from tests.soak.stalls import is_stall
 from tests.soak.stories import stories
+from tests.waiting import eventually_sync
 
 PLAN = Plan(transport="sqlite", faults=(), seed=1)
 
@@ -53,6 +62,40 @@ def test_an_outage_is_written_down_when_it_is_over(field: Field) -> None:
     [event] = history.read(field.history)
     assert isinstance(event, Disturbed)
     assert event.worker == EVERYONE
+
+
+def test_a_worker_that_gets_no_processor_is_written_down_as_frozen(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, time\nfrom tests import history\nfrom tests.soak.stalls import StallWatch\n"
+        f"path = pathlib.Path({str(tmp_path / 'history.jsonl')!r})\n"
+        "StallWatch('worker-1.1', 0.5, lambda event: history.append(path, event)).start()\n"
+        "print('on', flush=True)\ntime.sleep(120)\n"
+    )
+    process = start_process(
+        [sys.executable, "-c", program], env=environment(PYTHONPATH=PYTHON_PATH), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        with process.stdout as out:
+            assert out.readline() == b"on\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+        process.send_signal(signal.SIGCONT)
+        eventually_sync((tmp_path / "history.jsonl").exists, what="it is written down")
+        event = history.read(tmp_path / "history.jsonl")[0]
+    finally:
+        process.kill()
+        process.wait()
+    assert isinstance(event, Disturbed)
+    assert (event.worker, event.how) == ("worker-1.1", FROZEN)
+    assert event.until_ms is not None
+    assert event.until_ms - event.from_ms > 500
+
+
+def test_a_process_that_holds_up_its_own_threads_was_not_frozen() -> None:
+    assert is_stall(1.1, 0.3, 1.0)
+    assert not is_stall(1.1, 0.8, 1.0)
+    assert not is_stall(0.9, 0.0, 1.0)
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
