@@ -188,6 +188,47 @@ async def test_an_adopted_job_keeps_its_place(driver: Driver, producer: Producer
     assert ids(await driver.start(1)) == ["dispatch_1795508784095_Lt3Ej4mK"]
 
 
+def _numbered(number: int, **given: Any) -> Fields:
+    return entry(jobId=f"j-{number}", dispatchId=f"d-{number}", options=options(**given))
+
+
+async def _one_by_one(driver: Driver, count: int) -> list[str]:
+    found = []
+    for _ in range(count):
+        (delivery,) = await start_all(driver, 1)
+        found.append(delivery.envelope.dispatch_id)
+    return found
+
+
+async def test_priorities_hold_among_entries_that_nobody_has_read(driver: Driver, producer: Producer) -> None:
+    for number, priority in enumerate([0, 50, 5, 10, 1, 5]):
+        producer.dispatch(_numbered(number, priority=priority))
+    assert await _one_by_one(driver, 6) == ["d-4", "d-2", "d-5", "d-0", "d-3", "d-1"]
+
+
+async def test_the_default_priority_given_or_not_is_one_line(driver: Driver, producer: Producer) -> None:
+    for number, priority in enumerate([10, 0, 10]):
+        producer.dispatch(_numbered(number, priority=priority))
+    await driver.put("d-3")
+    assert await _one_by_one(driver, 4) == ["d-0", "d-1", "d-2", "d-3"]
+
+
+async def test_no_entry_of_a_line_overtakes_in_it(driver: Driver, producer: Producer) -> None:
+    for number, priority in enumerate([0, 5]):
+        exclusive = options(priority=priority, overlapBehavior="no_overlap")
+        producer.dispatch(entry(jobId="j", dispatchId=f"d-{number}", options=exclusive))
+    (first,) = await start_all(driver, 1)
+    await driver.finish(first)
+    (second,) = await start_all(driver, 1)
+    assert [first.envelope.dispatch_id, second.envelope.dispatch_id] == ["d-0", "d-1"]
+
+
+async def test_an_urgent_entry_without_a_hash_is_left_to_its_turn(driver: Driver, producer: Producer) -> None:
+    producer.dispatch(_numbered(0, priority=0))
+    producer.write(_numbered(1, priority=5))
+    assert await _one_by_one(driver, 2) == ["d-0", "d-1"]
+
+
 async def _is_pending(driver: Driver, count: int) -> bool:
     return await driver.counts() == {"PENDING": count}
 

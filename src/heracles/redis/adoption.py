@@ -1,6 +1,7 @@
 """Entries of other programs: waits for their producer's status hash, then takes them into the queue's books."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from heracles.redis.entries import fields_of, mapping, text_of
 from heracles.redis.foreign import ForeignEntry, Meaning, read_entry
 from heracles.redis.keys import DEFAULT_PRIORITY
 from heracles.redis.store import Store
+from heracles.redis.walking import chunks
 from heracles.redis.wire import Argument
 
 logger = logging.getLogger("heracles.redis")
@@ -17,6 +19,8 @@ logger = logging.getLogger("heracles.redis")
 #: A producer writes the hash a moment after the entry: how long it is waited for, and how often looked for.
 HASH_WITHIN_S = 0.5
 LOOK_EVERY_S = 0.01
+#: Entries that one call adopts: it takes Redis a millisecond or two.
+ADOPTED_A_CALL = 20
 #: An entry with more fields is written anew: it could not be moved as it is.
 MOST_FIELDS = 64
 
@@ -31,6 +35,8 @@ class Adoption:
         self._store = store
         self._cancel_all = cancel_all
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Up to which entry id of the default stream it was looked ahead, by queue.
+        self._looked: dict[str, tuple[int, int]] = {}
         #: Entries that named no job, or of unknown types, since the start.
         self.skipped = 0
 
@@ -50,6 +56,7 @@ class Adoption:
 
     async def _take(self, queue: str, entries: Sequence[Any]) -> None:
         try:
+            await self._let_overtake(queue, entries)
             deadline = asyncio.get_running_loop().time() + HASH_WITHIN_S
             while entries:
                 is_late = asyncio.get_running_loop().time() >= deadline
@@ -59,20 +66,39 @@ class Adoption:
         except HeraclesError as error:
             logger.warning("entries of other programs in queue %s are left for the next look: %s", queue, error)
 
+    async def _let_overtake(self, queue: str, entries: Sequence[Any]) -> None:
+        """Adopt first those behind what was read whose priority goes before: all of them stand in one stream.
+
+        Each entry is looked at once, in steps of one call. One that is written into what was looked at is known when it
+        is read itself.
+        """
+        read = [text_of(message) for priority, message, _ in entries if priority == DEFAULT_PRIORITY]
+        if not read or _position(read[-1]) <= self._looked.get(queue, (0, 0)):
+            return
+        after = f"({read[-1]}"
+        last, _, foreign = await self._store.run("walk", queue, DEFAULT_PRIORITY, after, "+")
+        self._looked[queue] = _position(text_of(last or (foreign[-1][1] if foreign else read[-1])))
+        urgent = [entry for entry in foreign if _overtakes(read_entry(mapping(entry[2])))]
+        # Those without a hash yet are left to be read in their turn.
+        await self.adopt(queue, urgent, may_wait=True, was_read=False)
+
     async def adopt(
         self, queue: str, entries: Sequence[Any], *, may_wait: bool = False, was_read: bool = True
     ) -> Sequence[Any]:
         """Adopt what can be; returns those whose hash is to be waited for."""
         absent: list[Any] = []
-        for entry in entries:
-            priority, message, flat = entry
-            found = read_entry(mapping(flat), priority)
-            arguments = (priority, "1" if was_read else "0", *_deed(found, text_of(message), flat, may_wait))
-            answer = text_of((await self._store.run("adopt", queue, *arguments))[0])
-            if answer == "absent":
-                absent.append(entry)
-            else:
-                await self._conclude(queue, found, text_of(message), answer)
+        for priority, group in itertools.groupby(entries, key=lambda entry: int(entry[0])):
+            for part in chunks(list(group), ADOPTED_A_CALL):
+                found = [read_entry(mapping(flat), priority) for _, _, flat in part]
+                arguments: list[Argument] = [priority, "1" if was_read else "0"]
+                for one, (_, message, flat) in zip(found, part, strict=True):
+                    arguments += _deed(one, priority, text_of(message), flat, may_wait)
+                answers = await self._store.run("adopt", queue, *arguments)
+                for one, entry, answer in zip(found, part, answers, strict=True):
+                    if text_of(answer) == "absent":
+                        absent.append(entry)
+                    else:
+                        await self._conclude(queue, one, text_of(entry[1]), text_of(answer))
         return absent
 
     async def cancel_all(self, queue: str, message: str) -> None:
@@ -93,7 +119,20 @@ class Adoption:
             logger.error("queue %s: %s fails: %s", queue, found.dispatch_id, found.error)
 
 
-def _deed(found: ForeignEntry, message: str, flat: Sequence[bytes], may_wait: bool) -> Sequence[Argument]:
+def _position(message: str) -> tuple[int, int]:
+    when, _, number = message.partition("-")
+    return int(when), int(number)
+
+
+def _overtakes(found: ForeignEntry) -> bool:
+    envelope = found.envelope
+    # Those of NO_OVERLAP stand in line as they are read.
+    return envelope is not None and envelope.priority < DEFAULT_PRIORITY and not envelope.no_overlap
+
+
+def _deed(
+    found: ForeignEntry, stands_in: int, message: str, flat: Sequence[bytes], may_wait: bool
+) -> Sequence[Argument]:
     """As adopt.lua takes an entry."""
     envelope = found.envelope
     if found.meaning is not Meaning.JOB:
@@ -103,7 +142,7 @@ def _deed(found: ForeignEntry, message: str, flat: Sequence[bytes], may_wait: bo
         error = found.error or "its stream entry cannot be used"
         return (message, "fail", found.job_id, found.dispatch_id, wait, DEFAULT_PRIORITY, "", "", error, 0)
     due = envelope.scheduled_for_ms
-    moves = found.priority_given or due is not None or envelope.no_overlap or len(flat) > MOST_FIELDS
+    moves = envelope.priority != stands_in or due is not None or envelope.no_overlap or len(flat) > MOST_FIELDS
     fields = fields_of(envelope) if moves else []
     return (
         message,

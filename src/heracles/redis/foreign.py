@@ -32,7 +32,6 @@ class ForeignEntry(Value, frozen=True, kw_only=True):
     job_id: str = ""
     dispatch_id: str = ""
     envelope: Envelope | None = None
-    priority_given: bool = False
     error: str | None = None
 
 
@@ -53,16 +52,10 @@ def read_entry(fields: Mapping[bytes, bytes], priority: int = DEFAULT_PRIORITY) 
     except ValueError as error:
         return ForeignEntry(meaning=Meaning.NOTHING, error=f"it names no job: {error}")
     try:
-        envelope, priority_given = _envelope(fields, job_id, dispatch_id, priority)
+        envelope = _envelope(fields, job_id, dispatch_id, priority)
     except (ValueError, RecursionError, OverflowError) as error:
         return ForeignEntry(meaning=Meaning.JOB, job_id=job_id, dispatch_id=dispatch_id, error=_message(error))
-    return ForeignEntry(
-        meaning=Meaning.JOB,
-        job_id=job_id,
-        dispatch_id=dispatch_id,
-        envelope=envelope,
-        priority_given=priority_given,
-    )
+    return ForeignEntry(meaning=Meaning.JOB, job_id=job_id, dispatch_id=dispatch_id, envelope=envelope)
 
 
 def _message(error: Exception) -> str:
@@ -79,7 +72,7 @@ def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
         raise _UnacceptableError(f"{name.decode()} is not UTF-8") from None
 
 
-def _envelope(fields: Mapping[bytes, bytes], job_id: str, dispatch_id: str, priority: int) -> tuple[Envelope, bool]:
+def _envelope(fields: Mapping[bytes, bytes], job_id: str, dispatch_id: str, priority: int) -> Envelope:
     name = _text(fields, b"job").removeprefix(NAME_PREFIX)
     if not name:
         raise _UnacceptableError("job names no class")
@@ -87,17 +80,17 @@ def _envelope(fields: Mapping[bytes, bytes], job_id: str, dispatch_id: str, prio
     kwargs = _json(fields, b"kwargs", dict) if fields.get(b"kwargs") else b""
     options = _options(fields)
     # The original always sends a priority, and 0 where none was given.
-    given = _number(options, "priority", OPTIONS["priority"].maximum) or None
+    given = _number(options, "priority", OPTIONS["priority"].maximum)
     behavior = options.get("overlapBehavior", JobOverlapBehavior.ALLOW_OVERLAP.value)
     if behavior not in tuple(JobOverlapBehavior):
         raise _UnacceptableError(f"options.overlapBehavior is {behavior!r:.80}: no such behaviour")
-    envelope = Envelope(
+    return Envelope(
         job_id=job_id,
         dispatch_id=dispatch_id,
         name=name,
         args=args,
         kwargs=kwargs,
-        priority=priority if given is None else given,
+        priority=given or priority,
         no_overlap=behavior == JobOverlapBehavior.NO_OVERLAP,
         scheduled_for_ms=_time(options),
         overlap_delay_ms=_number(options, "overlapDelay", LONGEST_MS),
@@ -106,7 +99,6 @@ def _envelope(fields: Mapping[bytes, bytes], job_id: str, dispatch_id: str, prio
         timeout_ms=_number(options, "timeout", LONGEST_MS) or None,
         status_ttl_s=_number(options, "statusTtl", OPTIONS["status_ttl"].maximum) or None,
     )
-    return envelope, given is not None
 
 
 def _json(fields: Mapping[bytes, bytes], name: bytes, kind: type) -> bytes:

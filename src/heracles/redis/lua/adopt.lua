@@ -101,8 +101,8 @@ local function adopt(at, fields)
   if is_exclusive and may_wait and was_read and is_too_early(place) then
     return 'absent'
   end
-  call('ZREM', K.foreign, place)
   if deed == 'drop' then
+    call('ZREM', K.foreign, place)
     drop(message)
     return 'dropped'
   end
@@ -112,9 +112,13 @@ local function adopt(at, fields)
       call('ZADD', K.foreign, now + WAIT_MS, place)
     end
     return 'absent'
-  elseif is_known(job, message) then
+  end
+  call('ZREM', K.foreign, place)
+  if is_known(job, message) then
+    -- Somebody else may just have moved it on.
+    local is_moved = job.has.adopted and #call('XRANGE', core.stream_of(stands_in), message, message) == 0
     drop(message)
-    return 'known'
+    return is_moved and 'adopted' or 'known'
   elseif job.has.adopted and job.status then
     if was_read then
       call('ZADD', K.returned, 0, place)
