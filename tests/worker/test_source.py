@@ -156,3 +156,30 @@ async def test_a_job_that_cannot_be_decoded_is_told_at_the_start(tmp_path: Path)
         with pytest.raises(JobRegistrationError, match="what"):
             await worker.create_queue(name="broken_queue")
         assert worker.queues == ("bare",)
+
+
+async def test_a_queue_that_its_own_program_uses_elsewhere_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    use_by_default(SqliteTransport(tmp_path / "default.db"))
+    async with SqliteWorker(tmp_path / "other.db", id="w") as worker:
+        await worker.create_queue("bare")
+        assert not caplog.records
+        assert await Queue.get("bare").jobs() == []
+        assert "default.db, but its own worker serves it on" in caplog.text
+    caplog.clear()
+    async with SqliteWorker(tmp_path / "other.db", id="w") as worker:
+        await worker.create_queue("bare")
+        assert "queue bare: this program uses it on" in caplog.text
+
+
+async def test_of_a_worker_that_has_ended_and_a_queue_that_is_forgotten_nothing_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    use_by_default(SqliteTransport(tmp_path / "default.db"))
+    assert await Queue.get("bare").jobs() == []
+    Queue.remove("bare")
+    async with SqliteWorker(tmp_path / "other.db", id="w") as worker:
+        await worker.create_queue("bare")
+    assert await Queue.get("bare").jobs() == []
+    assert not caplog.records

@@ -1,6 +1,6 @@
 """Queues: where jobs are dispatched to, watched and controlled.
 
-- ``settings``: what a queue was given, and its transport,
+- ``settings``: what a queue was given, and its transport; ``serving``: whether this program's workers are there too,
 - ``client``: calls of the transport, and what belongs to one event loop; ``repeat``: while the store is away,
 - ``envelopes``: a job and its options become an ``Envelope``, with every error before anything is stored,
 - ``follow``: the status changes; ``watcher``: who waits for a job is told of its end,

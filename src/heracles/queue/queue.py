@@ -10,6 +10,7 @@ from heracles.queue.calls import QueueCalls
 from heracles.queue.client import QueueClient
 from heracles.queue.envelopes import AsyncClass, AsyncFunction, DispatchOptions, ThreadClass, ThreadFunction
 from heracles.queue.handle import JobHandle
+from heracles.queue.serving import used_no_more
 from heracles.queue.settings import Given, QueueSettings
 from heracles.queue.sync import SyncQueue
 from heracles.transport import Transport
@@ -77,6 +78,7 @@ class Queue(QueueCalls):
     @staticmethod
     def remove(name: str) -> bool:
         """Forget a queue in this process, with its options; its jobs stay in the store. Whether there was one."""
+        used_no_more(name)
         return QUEUES.pop(name, None) is not None
 
     # -------------------------------------------------------------------------------------------------- settings

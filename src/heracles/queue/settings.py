@@ -8,6 +8,7 @@ from typing import Any
 from heracles.errors import OptionError
 from heracles.model import Value
 from heracles.options import Scope, check_options
+from heracles.queue.serving import used
 from heracles.transport import Transport
 from heracles.wiring import build_transport
 
@@ -95,4 +96,5 @@ class QueueSettings:
             with self._lock:
                 if self._used is None:
                     self._used = self._given.transport or build_transport(None, self._given.transport_options)
+                    used(self._name, self._used.identity)
         return self._used

@@ -14,6 +14,7 @@ from typing import Any, Self
 from heracles.errors import HeraclesError, OptionError, TransportUnavailableError
 from heracles.job import all_jobs
 from heracles.options import OPTIONS, Scope, check_options, check_queue_name
+from heracles.queue.serving import served, served_no_more
 from heracles.transport import Transport
 from heracles.units import new_id
 from heracles.wiring import DEFAULT_PATH, recipe_of_connection, recipe_of_path
@@ -261,6 +262,7 @@ class Worker:
         transport = self._source.transport_of(name)
         link = await self._link(transport)
         await link.serve(name, transport, QueueSettings([*self._queues[name], settings_given(name)]))
+        served(name, transport.identity)
         return link
 
     async def _link(self, transport: Transport) -> Link:
@@ -340,6 +342,8 @@ class Worker:
     async def _end_links(self) -> None:
         for link in self._links:
             await link.end()
+        for name in self._queues:
+            served_no_more(name)
         self._links.clear()
         self._team.executor.close()
 
