@@ -32,6 +32,8 @@ class Proxy:
         self._target = (target_host, target_port)
         self._link = Link.UP
         self._delay_s = 0.0
+        #: How often the connections that stood have fallen silent.
+        self._silenced = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -69,6 +71,10 @@ class Proxy:
     def half_open(self) -> None:
         """Let nothing through and close nothing, until ``restore``. What was sent meanwhile is lost."""
         self._set(Link.HALF_OPEN)
+
+    def silence(self) -> None:
+        """Let nothing more through on the connections that stand; new ones are served."""
+        self._silenced += 1
 
     def lose_replies(self) -> None:
         """Let requests through and drop the answers, until ``restore``."""
@@ -145,10 +151,13 @@ class Proxy:
     async def _copy(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter, *, reply: bool
     ) -> None:
+        began = self._silenced
         try:
             while chunk := await reader.read(CHUNK):
                 if self._delay_s:
                     await asyncio.sleep(self._delay_s)
+                if self._silenced != began:
+                    continue
                 if self._link is Link.UP or (self._link is Link.REPLIES_LOST and not reply):
                     writer.write(chunk)
                     await writer.drain()

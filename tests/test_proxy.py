@@ -54,6 +54,15 @@ def test_half_open_answers_nothing(client: "redis.Redis", proxy: Proxy) -> None:
     assert client.ping()
 
 
+def test_silence_is_for_the_connections_that_stand(client: "redis.Redis", proxy: Proxy) -> None:
+    client.ping()
+    proxy.silence()
+    with pytest.raises(redis.TimeoutError):
+        client.ping()
+    # On a new one.
+    assert client.ping()
+
+
 def test_with_replies_lost_the_server_still_does_it(client: "redis.Redis", proxy: Proxy, server: Server) -> None:
     client.delete("counter")
     proxy.lose_replies()

@@ -12,6 +12,8 @@ from tests.faults.site import LONG_LEASE_MS, FaultSite
 SLOW_MS = 100
 #: A heartbeat is several calls.
 SLOW_LEASE_MS = 10_000
+#: The heartbeat after a third of it would be answered too late if it waited for the time-out of its connection.
+SILENT_LEASE_MS = 7000
 
 
 @pytest.mark.parametrize("way", ["cut", "half_open", "lose_replies"])
@@ -60,6 +62,19 @@ async def test_a_slow_network_costs_time_and_nothing_else(site: FaultSite, proxy
             for run, end in zip(site.runs(dispatch_id), site.ends(dispatch_id), strict=True)
         )
         assert one[1] <= other[0], "they do not overlap"
+
+
+async def test_connections_that_die_without_a_word_cost_no_lease(site: FaultSite, proxy: CountingProxy) -> None:
+    """A heartbeat gives its connection up long before the time-out of five seconds, as the store is there."""
+    await site.serving(f"--url={proxy.url}", lease_ms=SILENT_LEASE_MS)
+    held = await site.dispatch("Wait", "door")
+    await site.begun(held)
+    await site.serving(id="worker-2", lease_ms=SILENT_LEASE_MS)
+    proxy.silence()
+    await asyncio.sleep(1.5 * SILENT_LEASE_MS / 1000)
+    site.open("door")
+    record = await site.until(held)
+    assert (record.status, record.worker, record.token) == (JobStatus.COMPLETED, "worker-1", 1)
 
 
 async def test_a_partition_shorter_than_the_lease_runs_nothing_twice(site: FaultSite, proxy: CountingProxy) -> None:

@@ -71,6 +71,12 @@ class Client:
         if self._wire is not None:
             self._wire.drop(why)
 
+    def drop_if_silent(self, seconds: float, why: str) -> None:
+        """Leave a connection on which an answer has been waited for that long; calls under way open one, as they do
+        when a connection turns out to be closed."""
+        if self._wire is not None:
+            self._wire.drop_if_silent(seconds, why)
+
     def close(self) -> None:
         """Close the connection for good; calls under way fail."""
         self._is_closed = True

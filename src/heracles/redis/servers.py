@@ -22,6 +22,7 @@ LONGEST_UNCHECKED_S = 3.0
 #: While a cluster moves a slot or elects a master: how often a call is tried again, and the first pause.
 CLUSTER_ATTEMPTS = 5
 CLUSTER_PAUSE_S = 0.02
+_SILENT = "no answer in time for a heartbeat"
 
 
 class Servers(Protocol):
@@ -45,6 +46,11 @@ class Servers(Protocol):
 
     async def call_each(self, command: Command) -> list[Any]:
         """The replies of every server that has keys."""
+        ...
+
+    def drop_silent(self, seconds: float) -> None:
+        """Leave each connection for calls on which an answer has been waited for that long: it may be dead, and the
+        server alive. Calls under way that bear it are made again on a new one."""
         ...
 
     def close(self) -> None:
@@ -102,6 +108,10 @@ class SingleServer:
         """As ``Servers``."""
         return await self._client.call(command)
 
+    def drop_silent(self, seconds: float) -> None:
+        """As ``Servers``."""
+        self._client.drop_if_silent(seconds, _SILENT)
+
     def close(self) -> None:
         """As ``Servers``."""
         self._client.close()
@@ -145,6 +155,10 @@ class SentinelServer:
     async def call_each(self, command: Command) -> list[Any]:
         """As ``Servers``."""
         return await self._client.call(command)
+
+    def drop_silent(self, seconds: float) -> None:
+        """As ``Servers``."""
+        self._client.drop_if_silent(seconds, _SILENT)
 
     def close(self) -> None:
         """As ``Servers``."""
@@ -283,8 +297,19 @@ class ClusterServers:
     async def call_each(self, command: Command) -> list[Any]:
         """As ``Servers``."""
         await self._learn()
-        masters = sorted({master for _, _, master in self._slots})
-        return [(await self._client(master).call(command))[0] for master in masters]
+        return [await self._call_one(master, command) for master in sorted({master for _, _, master in self._slots})]
+
+    async def _call_one(self, address: Address, command: Command) -> Any:
+        try:
+            return (await self._client(address).call(command))[0]
+        except LostError:
+            self._distrust(address)
+            raise
+
+    def drop_silent(self, seconds: float) -> None:
+        """As ``Servers``."""
+        for client in self._clients.values():
+            client.drop_if_silent(seconds, _SILENT)
 
     def close(self) -> None:
         """As ``Servers``."""

@@ -31,6 +31,7 @@ from heracles.redis.control import Control
 from heracles.redis.entries import enqueue_arguments, text_of
 from heracles.redis.listener import RedisListener
 from heracles.redis.reading import Reading
+from heracles.redis.silence import leaving_silent
 from heracles.redis.store import Store
 from heracles.redis.upkeep import Upkeep
 from heracles.redis.walking import chunks_of_bytes
@@ -145,7 +146,8 @@ class RedisTransport:
 
     async def beat(self, session: Session, queues: Sequence[str], status: str, held: Sequence[Held]) -> Beaten:
         """As ``Transport.beat``."""
-        return await self._working.beat(session, queues, status, held)
+        with leaving_silent(await self._store.servers(), self._settings.lease_ms):
+            return await self._working.beat(session, queues, status, held)
 
     async def retire(self, session: Session, queues: Sequence[str]) -> None:
         """As ``Transport.retire``."""

@@ -123,6 +123,11 @@ class Wire(asyncio.Protocol):
         else:
             self._timer = self._loop.call_at(deadline, self._check_time)
 
+    def drop_if_silent(self, seconds: float, why: str) -> None:
+        """Close it if an answer has been waited for that long."""
+        if self._waiting and self._loop.time() - (self._waiting[0][1] - self._timeout_s) >= seconds:
+            self.drop(why)
+
     def drop(self, why: str = "closed by this side") -> None:
         """Close at once; commands under way fail."""
         self._fail(why)
