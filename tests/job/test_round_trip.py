@@ -1,7 +1,7 @@
 """What arrives in a worker is what was given at dispatch, in value and in type."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -92,6 +92,14 @@ def test_bytes_take_what_holds_bytes() -> None:
     assert there_and_back(bytes, memoryview(b"ab")) == b"ab"
 
 
+@pytest.mark.parametrize(
+    "annotation", [object, dict[str, object], dict[str, list[object]] | None, Mapping[str, object]]
+)
+def test_object_takes_what_any_takes(annotation: Any) -> None:
+    value = {"a": [1, 2.5, "x", None, True, {"b": []}]}
+    assert anatomy(there_and_back(annotation, value)) == anatomy(value)
+
+
 def test_an_ambiguous_time_keeps_its_offset() -> None:
     second = dt.datetime(2024, 11, 3, 1, 30, tzinfo=ZoneInfo("America/New_York"), fold=1)
     assert there_and_back(dt.datetime, second).isoformat() == second.isoformat()
@@ -144,6 +152,9 @@ def test_an_ambiguous_time_keeps_its_offset() -> None:
         (Any, 1j),
         (Any, object()),
         (dict[str, Any], {"a": Level.LOW}),
+        (dict[str, object], {"a": Level.LOW}),
+        (dict[str, object], {"a": {1}}),
+        (object | None, (1, 2)),
         (list, [(1,)]),
         (str, "\ud800"),
         (Any, {"\udfff": 1}),

@@ -28,7 +28,7 @@ class Fidelity(Value, frozen=True, kw_only=True):
     by_equality: bool
     """That it decodes and is equal says all: nothing that is equal has another type."""
     exact: bool
-    """``Any`` is in it: JSON values of exactly the JSON types, since no annotation brings back another."""
+    """``Any`` or ``object`` is in it: JSON values of exactly the JSON types, for nothing brings back another."""
     loose: bool
     """It names an abstract collection: a tuple fits a Sequence, although a list arrives."""
 
@@ -41,11 +41,11 @@ class Fidelity(Value, frozen=True, kw_only=True):
         """
         parts = list(_parts(kinds.type_info(annotation), set()))
         for part in parts:
-            if isinstance(part, kinds.CustomType | kinds.ExtType):
+            if isinstance(part, kinds.CustomType | kinds.ExtType) and not _is_any(part):
                 raise TypeError(f"values of type {getattr(part, 'cls', annotation)} have no JSON form")
         return cls(
             by_equality=all(isinstance(p, _LEAVES + _CONTAINERS) for p in parts),
-            exact=any(isinstance(p, kinds.AnyType | kinds.RawType) for p in parts),
+            exact=any(map(_is_any, parts)),
             loose=_is_abstract(annotation),
         )
 
@@ -94,6 +94,10 @@ _CONTAINERS = (
     kinds.UnionType,
 )
 _ABSTRACT: tuple[tuple[type, type], ...] = ((list, Sequence), (set, Set), (dict, Mapping))
+
+
+def _is_any(part: Any) -> bool:
+    return isinstance(part, kinds.AnyType | kinds.RawType) or getattr(part, "cls", None) is object
 
 
 def _parts(info: Any, seen: set[int]) -> list[Any]:
