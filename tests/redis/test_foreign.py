@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from heracles.model import Delivery, JobOverlapBehavior, JobStatus, ReportKind, SignalKind
+from heracles.redis.store import Store
 from heracles.units import now_ms, to_iso
 from tests.conformance.driver import LATER_MS, Driver, ids, is_woken
 from tests.redis.conftest import Behind, MakeDriver
@@ -204,6 +205,28 @@ async def test_priorities_hold_among_entries_that_nobody_has_read(driver: Driver
     for number, priority in enumerate([0, 50, 5, 10, 1, 5]):
         producer.dispatch(_numbered(number, priority=priority))
     assert await _one_by_one(driver, 6) == ["d-4", "d-2", "d-5", "d-0", "d-3", "d-1"]
+
+
+async def test_entries_are_adopted_in_the_order_in_which_they_were_read(
+    driver: Driver, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, may_go_on, looks_ahead = Store.run, asyncio.Event(), asyncio.Event()
+
+    async def slow(store: Store, name: str, queue: str, *arguments: Any, **options: Any) -> Any:
+        if name == "adopt" and arguments[1] == "0":
+            looks_ahead.set()
+            await may_go_on.wait()
+        return await inner(store, name, queue, *arguments, **options)
+
+    monkeypatch.setattr(Store, "run", slow)
+    for number, priority in enumerate([0, 0, 5]):
+        producer.dispatch(_numbered(number, priority=priority))
+    assert not await driver.start(1)
+    await looks_ahead.wait()
+    for _ in range(20):
+        assert not await driver.start(1), "the first is not adopted yet"
+    may_go_on.set()
+    assert await _one_by_one(driver, 3) == ["d-2", "d-0", "d-1"]
 
 
 async def test_the_default_priority_given_or_not_is_one_line(driver: Driver, producer: Producer) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import logging
+import weakref
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -37,6 +39,8 @@ class Adoption:
         self._tasks: set[asyncio.Task[None]] = set()
         #: Up to which entry id of the default stream it was looked ahead, by queue.
         self._looked: dict[str, tuple[int, int]] = {}
+        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, asyncio.Lock]]
+        self._turns = weakref.WeakKeyDictionary()
         #: Entries that named no job, or of unknown types, since the start.
         self.skipped = 0
 
@@ -56,15 +60,20 @@ class Adoption:
 
     async def _take(self, queue: str, entries: Sequence[Any]) -> None:
         try:
-            await self._let_overtake(queue, entries)
             deadline = asyncio.get_running_loop().time() + HASH_WITHIN_S
+            # In the order in which they were read.
+            async with self._turn(queue):
+                await self._let_overtake(queue, entries)
+                entries = await self.adopt(queue, entries, may_wait=True)
             while entries:
+                await asyncio.sleep(LOOK_EVERY_S)
                 is_late = asyncio.get_running_loop().time() >= deadline
                 entries = await self.adopt(queue, entries, may_wait=not is_late)
-                if entries:
-                    await asyncio.sleep(LOOK_EVERY_S)
         except HeraclesError as error:
             logger.warning("entries of other programs in queue %s are left for the next look: %s", queue, error)
+
+    def _turn(self, queue: str) -> asyncio.Lock:
+        return self._turns.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))[queue]
 
     async def _let_overtake(self, queue: str, entries: Sequence[Any]) -> None:
         """Adopt first those behind what was read whose priority goes before: all of them stand in one stream.
