@@ -85,24 +85,17 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _queues(path: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
+    if not value or not isinstance(value, str | list | dict):
+        raise UsageError(
+            f"--config: {path}: queues={shown(value)} is not allowed: "
+            "give names separated by commas, a list, or a table"
+        )
     try:
-        names = _names(value)
+        names = queue_names(value) if isinstance(value, str) else tuple(dict.fromkeys(map(check_queue_name, value)))
     except OptionError as error:
-        raise UsageError(f"--config: {path}: {error}") from None
+        raise UsageError(f"--config: {path}: queues: {error}") from None
     tables = value if isinstance(value, dict) else {}
     return {name: _queue(path, name, tables.get(name, {})) for name in names}
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    match value:
-        case str():
-            return queue_names(value)
-        case list() | dict() if value:
-            return tuple(dict.fromkeys(map(check_queue_name, value)))
-        case _:
-            raise OptionError(
-                f"queues={shown(value)} is not allowed: give names separated by commas, a list, or a table"
-            )
 
 
 def _queue(path: str, name: str, table: Any) -> Mapping[str, Any]:
