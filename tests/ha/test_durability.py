@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -43,7 +43,7 @@ async def make_queue() -> Any:
     transports: dict[str, RedisTransport] = {}
     queues: list[Queue] = []
 
-    def make(server: Server, durability: str, name: str = NAME) -> Queue:
+    def make(server: Server, durability: Literal["replicated", "fsync"], name: str = NAME) -> Queue:
         Redis.register_connection(NAME, url=server.url)
         if durability not in transports:
             transports[durability] = RedisTransport(connection=NAME, durability=durability, dispatch_timeout=20_000)

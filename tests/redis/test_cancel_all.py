@@ -1,6 +1,7 @@
 """Another program wishes that all jobs be cancelled, and every slot is busy."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ async def test_who_is_free_looks_at_no_entries_by_itself(driver: Driver, behind:
 async def test_a_worker_whose_slots_are_taken_ends_its_jobs(redis_store: RedisStore, behind: Behind) -> None:
     BOARD.clear()
 
-    def make_transport(**options: int) -> RedisTransport:
+    def make_transport(**options: Any) -> RedisTransport:
         return RedisTransport(connection=redis_store.connection, key_prefix=redis_store.prefix, **options)
 
     site = Site(make_transport(poll_interval=POLL_MS), make_transport)

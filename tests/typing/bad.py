@@ -57,6 +57,10 @@ async def mistakes(queue: Queue) -> None:
     heracles.Qeue()  # wrong
     await queue.dispatch_many([Ping(), 3])  # wrong
     Queue.get("emails", concurency=4)  # wrong
+    heracles.RedisTransport(lease="30 s")  # wrong
+    heracles.RedisTransport(durability="full")  # wrong
+    heracles.RedisWorker("default", id="w", keyprefix="myapp:jobs")  # wrong
+    heracles.SqliteWorker("jobs.db", consumer_group="workers")  # wrong
 
 
 @Job.register(priority="high")  # wrong

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def server() -> Iterator[Server]:
 async def redis_site(server: Server) -> AsyncIterator[Site]:
     BOARD.clear()
 
-    def make_transport(**options: int) -> RedisTransport:
+    def make_transport(**options: Any) -> RedisTransport:
         return RedisTransport(connection="outages", key_prefix="outages", **{"lease": 1000, **options})
 
     made = Site(make_transport(), make_transport)

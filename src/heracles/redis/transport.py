@@ -1,7 +1,7 @@
 """The transport on Redis Streams: each verb of ``heracles.transport.Transport`` goes to the part that does it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from heracles.batching import overlapped
 from heracles.model import (
@@ -37,6 +37,7 @@ from heracles.redis.upkeep import Upkeep
 from heracles.redis.walking import chunks_of_bytes
 from heracles.redis.working import Working
 from heracles.transport import Listener
+from heracles.transport_options import RedisOptions
 
 
 class RedisTransport:
@@ -49,7 +50,7 @@ class RedisTransport:
         OptionError: an option is unknown or its value is not allowed.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[RedisOptions]) -> None:
         checked = check_options(options, Scope.REDIS, "RedisTransport")
 
         def given(name: str) -> Any:

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import msgspec
 
@@ -42,6 +42,7 @@ from heracles.sqlite.storing import store
 from heracles.sqlite.sweeping import Sweeper
 from heracles.sqlite.turn import Turn
 from heracles.sqlite.writer import Effect, T
+from heracles.transport_options import TransportOptions
 from heracles.units import now_ms
 
 #: Items of one call that share a transaction, so that others wait for a few milliseconds at most.
@@ -71,7 +72,11 @@ class SqliteTransport:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] = "heracles.db", *, clock: Callable[[], int] = now_ms, **options: Any
+        self,
+        path: str | os.PathLike[str] = "heracles.db",
+        *,
+        clock: Callable[[], int] = now_ms,
+        **options: Unpack[TransportOptions],
     ) -> None:
         checked = check_options({"path": os.fspath(path)} | options, Scope.SQLITE, "SqliteTransport")
         if checked.get("durability") == "replicated":

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from heracles.errors import HeraclesError, OptionError, TransportUnavailableError
 from heracles.job import all_jobs
 from heracles.options import OPTIONS, Scope, check_options, check_queue_name
 from heracles.queue.serving import served, served_no_more
 from heracles.transport import Transport
+from heracles.transport_options import ConnectedOptions, TransportOptions
 from heracles.units import new_id
 from heracles.wiring import DEFAULT_PATH, recipe_of_connection, recipe_of_path
 from heracles.worker.executor import Executor
@@ -365,7 +366,7 @@ class RedisWorker(Worker):
         id: str | None = None,
         concurrency: int | None = None,
         shutdown_timeout: int | float | timedelta | None = None,
-        **options: Any,
+        **options: Unpack[ConnectedOptions],
     ) -> None:
         super().__init__(id=id, concurrency=concurrency, shutdown_timeout=shutdown_timeout)
         check_options({**options, "connection": connection}, Scope.REDIS, "RedisWorker")
@@ -382,7 +383,7 @@ class SqliteWorker(Worker):
         id: str | None = None,
         concurrency: int | None = None,
         shutdown_timeout: int | float | timedelta | None = None,
-        **options: Any,
+        **options: Unpack[TransportOptions],
     ) -> None:
         super().__init__(id=id, concurrency=concurrency, shutdown_timeout=shutdown_timeout)
         where = os.fspath(path)
