@@ -104,6 +104,20 @@ def test_an_app_that_raises_is_one_line_with_its_place(code: str, says: str, tmp
     assert "line 2" in ended.error
 
 
+def test_an_app_that_raises_inside_a_library_is_told_by_the_line_that_called_it(tmp_path: Path) -> None:
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "plugin.py").write_text("def load(text):\n\n\n\n    return __import__('json').loads(text)\n")
+    (installed / "ready_made.py").write_text("\n\nimport plugin\nplugin.load('{x')\n")
+    (tmp_path / "own.py").write_text("import json\nX = json.loads('{x')\n")
+    (tmp_path / "jobs.py").write_text("import plugin\n\nY = plugin.load('{x')\n")
+    for app, place in {"own": "own.py, line 2)", "jobs": "jobs.py, line 3)", "ready_made": "decoder.py, line "}.items():
+        ended = run("list", f"--app={app}", cwd=tmp_path, env={"PYTHONPATH": str(installed)})
+        assert ended.code == 2
+        assert "JSONDecodeError" in ended.error
+        assert place in ended.error
+
+
 @pytest.mark.parametrize("text", ["[tool.heracles]\napp = 3\n", "[tool.heracles\n"])
 def test_a_pyproject_that_cannot_be_used(text: str, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(text)

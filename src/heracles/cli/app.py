@@ -16,6 +16,9 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _PYPROJECT = "pyproject.toml"
 _DEFAULT = "jobs"
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+#: The folders of what is installed, a Debian's included.
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def import_app(settings: Settings) -> None:
@@ -114,9 +117,15 @@ def _where(error: BaseException) -> str:
     """The innermost line of the user's code, which is where to look first."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_importing(frame.filename)]
+    # An app that is itself installed has none of its own: there the last is where it happened.
+    found = [frame for frame in frames if _is_users(frame.filename)] or frames
+    return f" ({found[-1].filename}, line {found[-1].lineno})" if found else ""
+
+
+def _is_importing(filename: str) -> bool:
+    return filename.startswith(("<", _PACKAGE, os.path.dirname(importlib.__file__)))
 
 
 def _is_users(filename: str) -> bool:
-    return not filename.startswith(("<", _PACKAGE, os.path.dirname(importlib.__file__)))
+    return not filename.startswith(_STANDARD_LIBRARY) and _INSTALLED.isdisjoint(Path(filename).parts)
