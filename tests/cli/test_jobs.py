@@ -111,7 +111,7 @@ async def test_cancel_what_waits_and_what_runs(site: Site) -> None:
 async def test_what_cannot_be_done_is_one_line(site: Site) -> None:
     waiting, ended = await site.dispatch("Greet", "x"), await failed(site, queue="other")
     for arguments, says in (
-        (("retry", "nobody"), "queue 'default' has no job 'nobody'"),
+        (("retry", "nobody"), "has no job 'nobody' with its arguments: give --queue and an id that heracles jobs"),
         (("retry", waiting), "is pending: only a failed or cancelled one"),
         (("cancel", "nobody"), "queue 'default' has no job 'nobody': give --queue"),
         (("cancel", ended, "--queue=other"), "is failed: only one that waits or runs"),

@@ -8,7 +8,7 @@ from heracles.cli.app import import_app_if_any
 from heracles.cli.parsing import SUBJECT
 from heracles.cli.settings import Settings, read_settings
 from heracles.cli.store import one_queue
-from heracles.cli.usage import StartError
+from heracles.cli.usage import OTHER_PLACE, StartError
 from heracles.options import check_id
 from heracles.queue import Queue
 
@@ -32,5 +32,5 @@ async def _cancel(settings: Settings, id: str) -> None:
 async def _why_not(queue: Queue, id: str) -> str:
     found = await queue.get_job(id)
     if found is None:
-        return f"queue {queue.name!r} has no job {id!r}: give --queue and an id that heracles jobs shows"
+        return f"queue {queue.name!r} has no job {id!r}: {OTHER_PLACE}"
     return f"job {id!r} is {found.status}: only one that waits or runs can be cancelled"

@@ -8,7 +8,7 @@ from heracles.cli.app import import_app_if_any
 from heracles.cli.parsing import SUBJECT
 from heracles.cli.settings import Settings, read_settings
 from heracles.cli.store import one_queue
-from heracles.cli.usage import StartError
+from heracles.cli.usage import OTHER_PLACE, StartError
 from heracles.errors import JobNotFoundError, OptionError, QueueDrainingError
 from heracles.options import check_id
 
@@ -26,6 +26,8 @@ async def _retry(settings: Settings, id: str) -> str:
     async with one_queue(settings) as queue:
         try:
             return (await queue.retry_job(id)).dispatch_id
-        except (JobNotFoundError, OptionError, QueueDrainingError) as error:
-            # Asked for rightly; it cannot be done.
+        # Asked for rightly; it cannot be done.
+        except JobNotFoundError as error:
+            raise StartError(f"{error}: {OTHER_PLACE}") from error
+        except (OptionError, QueueDrainingError) as error:
             raise StartError(str(error)) from error

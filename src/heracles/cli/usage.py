@@ -6,6 +6,8 @@ import sys
 #: C0 and C1 controls, the line and paragraph separators, the marks that turn the direction of text, lone surrogates.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+#: What to do about a job that is not where it was looked for.
+OTHER_PLACE = "give --queue and an id that heracles jobs shows"
 
 
 class UsageError(Exception):
