@@ -1,11 +1,14 @@
 """Which store a command works on, and what it says of one that it cannot use."""
 
 import signal
+import socket
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # no stubs are installed
 import pytest
 
+from heracles.cli.store import how_to_reach
+from heracles.errors import TransportUnavailableError
 from heracles.model import JobStatus
 from heracles.wiring import transport_from_url
 from tests.cli.conftest import Site
@@ -27,6 +30,22 @@ def write_jobs(directory: Path, url: str, prefix: str | None = None) -> None:
     (directory / "jobs.py").write_text(
         REGISTERS.format(url=url) + (DECLARES.format(prefix=prefix) if prefix is not None else "")
     )
+
+
+@pytest.mark.parametrize("where", ["redis://nowhere:6379", "no Sentinel names a master: Sentinel nowhere:26379"])
+def test_a_host_that_is_not_known_is_not_one_to_be_started(where: str) -> None:
+    with pytest.raises(socket.gaierror) as unknown:
+        # As the resolver says it on this system, without asking any.
+        socket.getaddrinfo("nowhere", 6379, flags=socket.AI_NUMERICHOST)
+    away = TransportUnavailableError(f"{where}: cannot connect: {unknown.value.strerror}")
+    assert how_to_reach(away) == "check the host name"
+    assert how_to_reach(TransportUnavailableError(f"{where}: cannot connect: Connection refused")) == "start the store"
+
+
+def test_a_worker_says_how_to_reach_its_store(site: Site) -> None:
+    ended = run("work", "--id=a", f"--url=redis://127.0.0.1:{free_port()}", cwd=site.directory)
+    assert ended.code == 1
+    assert ended.error.endswith(": start the store, or give --wait-for-store")
 
 
 @pytest.mark.parametrize("command", [("work", "--id=a"), ("status",), ("cleanup",)])

@@ -43,6 +43,17 @@ async def test_the_banner_says_how_many_jobs_each_queue_runs_at_once(site: Site)
         assert "queues: default (4 at once), other (1 at once) in each of 2 processes\n" in pool.log
 
 
+async def test_the_banner_says_which_queues_have_a_limit_of_their_own(site: Site) -> None:
+    (site.directory / "worker.json").write_text('{"id": "own", "queues": {"other": {"concurrency": 2}, "tuned": {}}}')
+    with running("work", "--config=worker.json", "--concurrency=4", cwd=site.directory) as worker:
+        worker.await_line("jobs: ")
+        # What the program says of "tuned" gives way to the command line.
+        assert "queues: other (2), tuned; 4 at once\n" in worker.log
+    with running("work", "--config=worker.json", "--concurrency=4", "--processes=2", cwd=site.directory) as pool:
+        pool.await_line("jobs: ")
+        assert "queues: other (2), tuned; 2 processes, each with 4 at once\n" in pool.log
+
+
 @pytest.mark.parametrize("name", ["worker.toml", "worker.json"])
 async def test_it_serves_by_a_configuration_file(name: str, site: Site) -> None:
     (site.directory / "worker.toml").write_text(
@@ -190,7 +201,9 @@ def test_a_job_that_cannot_be_decoded_is_told_before_anything_starts(tmp_path: P
 def test_an_app_without_jobs_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text("")
     with running("work", "--id=a", cwd=tmp_path) as worker:
-        assert "WARNING" in worker.await_line("none are registered")
+        warning = worker.await_line("none are registered")
+        assert "WARNING" in warning
+        assert "FAILED after about 5 minutes" in warning
         assert re.search(r"\d\d:\d\d:\d\d\.\d\d\d ", worker.log)
 
 

@@ -1,12 +1,13 @@
 """Which store a command works on: what was given for it, what the app's queues declare, or the default."""
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from heracles.cli.settings import Settings
 from heracles.cli.usage import StartError, UsageError, warn
-from heracles.errors import ConfigurationError, OptionError
+from heracles.errors import ConfigurationError, OptionError, TransportUnavailableError
 from heracles.queue import Queue
 from heracles.transport import Transport
 from heracles.wiring import Recipe, is_there, recipe_of_connection, recipe_of_url, use_by_default
@@ -14,6 +15,10 @@ from heracles.worker.source import Source
 
 #: Options of a transport that a command may change.
 _CHANGEABLE = ("key_prefix", "lease")
+#: What the systems' resolvers say of a host name that has no address.
+_NO_SUCH_HOST = re.compile(
+    "name or service not known|nodename nor servname|name resolution|no address associated", re.I
+)
 #: Of the queues that a store knows, a warning names this many.
 _MOST_NAMED = 20
 
@@ -115,6 +120,12 @@ async def one_queue(settings: Settings) -> AsyncIterator[Queue]:
         raise StartError(_no_store_yet(queue.transport))
     async with using(queue.transport):
         yield queue
+
+
+def how_to_reach(error: TransportUnavailableError) -> str:
+    """What to do first where a store cannot be reached."""
+    # By the text, which is all that a connection made by Sentinels or to a cluster leaves of the cause.
+    return "check the host name" if _NO_SUCH_HOST.search(str(error)) else "start the store"
 
 
 def _no_store_yet(transport: Transport) -> str:

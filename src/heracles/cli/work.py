@@ -14,7 +14,7 @@ from heracles.cli.children import child_commands, child_environment, with_parent
 from heracles.cli.logs import HeldLogs
 from heracles.cli.settings import Settings, read_settings
 from heracles.cli.signals import ending_at_once
-from heracles.cli.store import choose_store, read_source, stores_of, using
+from heracles.cli.store import choose_store, how_to_reach, read_source, stores_of, using
 from heracles.cli.usage import StartError, UsageError
 from heracles.errors import TransportUnavailableError
 from heracles.job import all_jobs
@@ -24,6 +24,7 @@ from heracles.queue import Queue
 from heracles.transport import Transport
 from heracles.wiring import tell_store, use_by_default
 from heracles.worker import Worker
+from heracles.worker.finisher import UNKNOWN_PATIENCE_MS
 from heracles.worker.pool import Pool
 from heracles.worker.process import serve
 
@@ -67,7 +68,7 @@ def run(given: Mapping[str, Any]) -> int:
                 return _run_pool(plan, child_commands(flags, worker_id, processes), child_environment(flags))
             serve(_serve(plan), _loop_factory())
         except TransportUnavailableError as error:
-            raise StartError(f"{error}: start the store, or give --wait-for-store") from error
+            raise StartError(f"{error}: {how_to_reach(error)}, or give --wait-for-store") from error
         return 0
 
 
@@ -175,7 +176,11 @@ def _begin(plan: _Plan, processes: int = 1) -> None:
     if names:
         logger.info("jobs: %s", ", ".join(names))
     else:
-        logger.warning("jobs: none are registered, so that whatever comes goes back to its queue")
+        logger.warning(
+            "jobs: none are registered, so that whatever comes goes back to its queue; what no worker knows is FAILED "
+            "after about %d minutes",
+            UNKNOWN_PATIENCE_MS // 60_000,
+        )
     elsewhere = sorted({definition.queue for definition in all_jobs().values()})
     if elsewhere and not set(elsewhere) & set(plan.queues):
         logger.warning(
@@ -187,7 +192,15 @@ def _served(plan: _Plan, processes: int) -> str:
     """The queues, with how many jobs run at once: in all together, or in each where that was said for each."""
     if plan.concurrency is not None:
         each = f"{processes} processes, each with " if processes > 1 else ""
-        return f"{', '.join(plan.queues)} ({each}{plan.concurrency} at once)"
+        names = ", ".join(_with_limit(plan.settings, queue) for queue in plan.queues)
+        together = f"{each}{plan.concurrency} at once"
+        return f"{names}; {together}" if "(" in names else f"{names} ({together})"
     limits = {queue: first_given("concurrency", [_own(plan.settings, queue)]) for queue in plan.queues}
     listed = ", ".join(f"{queue} ({limit} at once)" for queue, limit in limits.items())
     return f"{listed} in each of {processes} processes" if processes > 1 else listed
+
+
+def _with_limit(settings: Settings, queue: str) -> str:
+    # Of what the program says nothing holds where there is a limit of the worker as a whole.
+    limit = settings.of_queue(queue).get("concurrency")
+    return queue if limit is None else f"{queue} ({limit})"
