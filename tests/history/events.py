@@ -170,9 +170,10 @@ def append(path: Path | str, event: AnyEvent) -> None:
 
 
 def read(path: Path | str) -> list[AnyEvent]:
-    """All events, in the order in which they were written."""
+    """All events, in the order in which they were written; one that is being written is not there yet."""
     decoder = msgspec.json.Decoder(AnyEvent)
-    return [decoder.decode(line) for line in Path(path).read_bytes().splitlines()]
+    whole, _, _ = Path(path).read_bytes().rpartition(b"\n")
+    return [decoder.decode(line) for line in whole.splitlines()]
 
 
 def starting(path: Path | str, *, queue: str, job_id: str, dispatch_id: str, worker: str, **run: int) -> None:
