@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import traceback
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from heracles import (
     ResultTimeoutError,
     TransportError,
 )
-from heracles.model import CleanupRules, Delivery, Record, ReportKind
+from heracles.model import CleanupRules, Delivery, Record, ReportKind, WorkerInfo
 from heracles.queue import handle as handle_module
 from heracles.queue.client import MOST_CALLS
 from heracles.transport import Transport
@@ -156,6 +157,7 @@ async def test_a_result_that_takes_too_long_says_where_the_job_stands_by_then(
 ) -> None:
     hand = Hand(local)
     handle = await local.dispatch(Letter("a"))
+    await local.transport.beat(hand.session, [local.name], "running", [])
     with pytest.raises(ResultTimeoutError, match=r"within 0 s: it is pending$") as caught:
         await handle.result(timeout=0)
     assert "".join(traceback.format_exception(caught.value)).count("Traceback") == 1
@@ -173,6 +175,47 @@ async def test_a_result_that_takes_too_long_says_where_the_job_stands_by_then(
     with pytest.raises(ResultTimeoutError, match=r"within 0 s: it is running$"):
         await handle.result(timeout=0)
     await hand.complete(*started)
+
+
+@pytest.mark.usefixtures("_patient")
+async def test_a_result_that_nobody_works_at_says_so(queue: Queue, hand: Hand) -> None:
+    handle = await queue.dispatch(Letter("a"))
+    await queue.transport.beat(hand.session, [f"{queue.name}-other"], "running", [])
+    says = rf"within 0 s: it is pending and no live worker serves queue '{queue.name}'$"
+    with pytest.raises(ResultTimeoutError, match=says) as caught:
+        await handle.result(timeout=0)
+    assert "".join(traceback.format_exception(caught.value)).count("Traceback") == 1
+    with pytest.raises(ResultTimeoutError, match=says):
+        await asyncio.to_thread(handle.sync.result, 0)
+    await hand.take()
+    # It is told by its status that somebody works at it: the workers are not looked up.
+    await queue.transport.retire(hand.session, [f"{queue.name}-other"])
+    with pytest.raises(ResultTimeoutError, match=r"within 0 s: it is running$"):
+        await handle.result(timeout=0)
+
+
+@pytest.mark.usefixtures("_patient")
+async def test_a_result_that_takes_too_long_while_the_workers_cannot_be_looked_up(
+    local: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = await local.dispatch(Letter("a"))
+
+    async def refused() -> Sequence[WorkerInfo]:
+        raise TransportError("no more")
+
+    monkeypatch.setattr(local.transport, "workers", refused)
+    with pytest.raises(ResultTimeoutError, match=r"within 0 s: it is pending$"):
+        await handle.result(timeout=0)
+
+    async def silent() -> Sequence[WorkerInfo]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(local.transport, "workers", silent)
+    # Enough for the look that comes before, in memory.
+    monkeypatch.setattr(handle_module, "LAST_LOOK_S", 1.0)
+    with pytest.raises(ResultTimeoutError, match=r"has not ended within 0 s"):
+        await handle.result(timeout=0)
 
 
 @pytest.mark.usefixtures("_patient")

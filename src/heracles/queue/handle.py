@@ -109,10 +109,18 @@ class JobHandle(Generic[R]):
 
     async def _last_seen(self) -> str:
         """Its status, for who has waited in vain: looked up, for hints tell of ends only."""
+        seen = ""
         with suppress(TimeoutError, TransportError, JobNotFoundError):
             async with asyncio.timeout(LAST_LOOK_S):
-                return f": it is {await self.status()}"
-        return ""
+                status = await self.status()
+                seen = f": it is {status}"
+                if status is JobStatus.PENDING and not await self._is_served():
+                    seen += f" and no live worker serves queue {self.queue!r}"
+        return seen
+
+    async def _is_served(self) -> bool:
+        workers = await self._client.call(lambda transport: transport.workers())
+        return any(self.queue in worker.queues for worker in workers)
 
     async def _record(self) -> Record:
         record = await self._client.find(self.dispatch_id)
