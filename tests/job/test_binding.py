@@ -61,6 +61,20 @@ def test_what_can_be_positional_is_up_to_the_first_left_out(
         (plain, ["a", "b", "c", 4, 5], {}, "too many positional arguments"),
         (plain, ["a", "b"], {"to": "c"}, "multiple values for argument 'to'"),
         (plain, ["a", "b"], {"other": 1}, "unexpected keyword argument 'other'"),
+        (
+            plain,
+            ["a"],
+            {"topic": 1},
+            "unexpected keyword argument 'topic', and missing a required argument: 'subject'$",
+        ),
+        (
+            plain,
+            [1, 2, 3, 4, 5],
+            {"topic": 1},
+            "unexpected keyword argument 'topic', and too many positional arguments$",
+        ),
+        (plain, ["a", "b"], {"topic": 1}, "^call: got an unexpected keyword argument 'topic'$"),
+        (every_kind, [], {"topic": "x", "d": b""}, "^call: missing a required argument: 'a'$"),
         (plain, ["a", "b"], {3: 1}, "string"),
         (names_only, [1], {}, "too many positional arguments|missing a required"),
         (names_only, [], {}, "missing a required argument: 'first'"),
@@ -109,6 +123,15 @@ def test_an_annotation_that_cannot_be_decoded_is_named(annotation: Any) -> None:
 
     call.__annotations__["broken"] = annotation
     with pytest.raises(JobRegistrationError, match=r"call: .*'broken'"):
+        CallSpec.of(call, "call")
+
+
+@pytest.mark.parametrize("annotation", [Unfit, list[Unfit], int | Unfit])
+def test_what_to_annotate_instead_of_a_class_that_cannot_be_decoded_is_said(annotation: Any) -> None:
+    def call(broken: Any) -> None: ...
+
+    call.__annotations__["broken"] = annotation
+    with pytest.raises(JobRegistrationError, match=r": give a dataclass, a TypedDict, a msgspec\.Struct or a dict$"):
         CallSpec.of(call, "call")
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 if sys.version_info >= (3, 14):
     import annotationlib
 
-from heracles.errors import ArgumentsError, JobRegistrationError
+from heracles.errors import ArgumentsError, JobRegistrationError, shown
 from heracles.model import Value
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -138,13 +138,21 @@ class Parameters:
         try:
             self._signature.bind(*positions, **kwargs)
         except TypeError as exc:
-            raise ArgumentsError(f"{self._where}: {exc}") from None
+            raise ArgumentsError(f"{self._where}: {self._unknown(kwargs, str(exc))}{exc}") from None
         named = dict(kwargs)
         for name in self.by_position[len(positions) :]:
             if name not in named or name not in self.by_name:
                 break
             positions.append(named.pop(name))
         return positions, named
+
+    def _unknown(self, kwargs: Mapping[str, Any], said: str) -> str:
+        """A name that no parameter has: where another is missing as well, Python says that alone."""
+        known = (*self.by_position, *self.by_name)
+        found = None if self.more_names else next((name for name in kwargs if name not in known), None)
+        if found is None or "unexpected keyword" in said:
+            return ""
+        return f"got an unexpected keyword argument {shown(found)}, and "
 
     def name_at(self, position: int) -> str:
         """The parameter that takes the argument at that position."""

@@ -43,7 +43,7 @@ class _Slot(Value, frozen=True, kw_only=True):
             decoder, fidelity = msgspec.json.Decoder(annotation), Fidelity.of(annotation)
         except Exception as exc:  # reading the fields of a user's class runs what stands in its annotations
             raise JobRegistrationError(
-                f"{where}: the annotation {_shown(annotation)} of {name!r} cannot be decoded: {exc}"
+                f"{where}: the annotation {_shown(annotation)} of {name!r} cannot be decoded: {exc}{_way_out(exc)}"
             ) from exc
         return cls(name=name, annotation=annotation, decoder=decoder, fidelity=fidelity)
 
@@ -226,6 +226,12 @@ class CallSpec:
             return decoder.decode(encoded)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise ArgumentsError(f"{self._where}: {what} is no JSON {form}: {exc}") from exc
+
+
+def _way_out(error: Exception) -> str:
+    """What to annotate instead, where a class in an annotation is none that can be sent."""
+    is_class = any(words in str(error) for words in ("have no JSON form", "containing a custom type"))
+    return ": give a dataclass, a TypedDict, a msgspec.Struct or a dict" if is_class else ""
 
 
 def _shown(annotation: Any) -> str:
