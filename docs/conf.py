@@ -35,6 +35,8 @@ nitpick_ignore = [
         "function.SyncFunctionDispatch",
         "queue.envelopes.AsyncJob",
         "queue.envelopes.ThreadJob",
+        "transport_options.ConnectedOptions",
+        "transport_options.TransportOptions",
     )
 ]
 # Types of the standard library and of type variables have no page here to link to.

@@ -72,7 +72,7 @@ class Job:
     retries = RunValue[int](0)
     """Failed runs before this one: 0 on the first."""
     status = RunValue[JobStatus | None](None)
-    """RUNNING."""
+    """RUNNING; CANCELLED as soon as somebody has cancelled it."""
     created_at = RunValue[datetime | None](None)
     """When it was dispatched."""
     started_at = RunValue[datetime | None](None)
@@ -80,7 +80,8 @@ class Job:
     last_error = RunValue[str | None](None)
     """The error of the run before this one."""
     cancelled = RunValue[bool](False)
-    """Turns True when the job was cancelled, ran out of time or is no longer its worker's: look at it in threads."""
+    """Whether its code should end: it was cancelled, ran out of time, is given back at a forced stop, or is no longer its
+    worker's. Look at it in threads; ``status`` is CANCELLED for the first alone."""
     token = RunValue[int](0)
     """Rises with every start of the dispatch: a fencing token for outside systems."""
 
