@@ -404,6 +404,12 @@ class Sentinels:
         return [(HOST, sentinel.port) for sentinel in self.sentinels]
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether no sentinel misses the master or is about to replace it."""
+        states = [_pairs(sentinel.command("SENTINEL", "MASTER", self.NAME)) for sentinel in self.sentinels]
+        return all(state["flags"] == "master" for state in states)
+
+    @property
     def master(self) -> Server:
         """The server that the first sentinel which runs calls the master."""
         sentinel = next(sentinel for sentinel in self.sentinels if sentinel.process is not None)

@@ -102,8 +102,8 @@ def failover_freeze(field: Field) -> bool:
 
     def thaw() -> None:
         old.thaw()
-        # It may have been thawed before anybody missed it.
-        _until(field, lambda: len(site.masters()) == site.count, end, "the old master is a replica, or goes on")
+        # It may have been thawed before anybody missed it, or just when they were about to replace it.
+        _until(field, site.is_settled, end, "the old master is a replica, or goes on")
         _until(field, site.is_whole, release, "all replicas follow a master")
 
     field.later(field.rng.uniform(3, 8), thaw)

@@ -166,6 +166,10 @@ class FailingOverSite(Site):
         """Whether every server runs and every replica is in step: only then is something done to one."""
         raise NotImplementedError
 
+    def is_settled(self) -> bool:
+        """Whether there are as many masters as there should be, and nobody is about to replace one of them."""
+        return len(self.masters()) == self.count
+
     def a_master(self, rng: random.Random) -> Server:
         """One that serves now."""
         raise NotImplementedError
@@ -209,6 +213,9 @@ class SentinelSite(FailingOverSite):
         roles = [server.info("replication") for server in self.servers]
         masters = [role for role in roles if role["role"] == "master"]
         return len(masters) == 1 and masters[0]["connected_slaves"] == "2" and _are_in_step(roles)
+
+    def is_settled(self) -> bool:
+        return super().is_settled() and self._watched.is_at_rest
 
     def a_master(self, rng: random.Random) -> Server:
         return self._watched.master
