@@ -93,6 +93,7 @@ def test_an_app_that_does_not_exist(app: str, says: str, places: Path) -> None:
         ("\nimport nowhere_at_all", "No module named 'nowhere_at_all'"),
         ("\nimport sys; sys.exit(3)", "SystemExit: 3"),
         ("\ndef broken(:", "SyntaxError"),
+        ("\n__import__('ast').literal_eval('(')", "SyntaxError"),
     ],
 )
 def test_an_app_that_raises_is_one_line_with_its_place(code: str, says: str, tmp_path: Path) -> None:

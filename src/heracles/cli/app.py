@@ -115,7 +115,8 @@ def _why(name: str, error: BaseException) -> str:
 
 def _where(error: BaseException) -> str:
     """The innermost line of the user's code, which is where to look first."""
-    if isinstance(error, SyntaxError) and error.filename:
+    # What a parser that the app calls says of its own input names no file.
+    if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith("<"):
         return f" ({error.filename}, line {error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_importing(frame.filename)]
     # An app that is itself installed has none of its own: there the last is where it happened.
