@@ -130,6 +130,7 @@ class Worker:
                     link.begin(name)
                 except BaseException:
                     del self._queues[name]
+                    served_no_more(name)
                     raise
 
     @property
