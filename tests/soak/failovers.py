@@ -18,6 +18,8 @@ _LOOK_S = 0.1
 _LOOKS = 10
 #: How long a failover, and an old master's way back, may take.
 _PATIENCE_S = 60.0
+#: An order that was heard is dropped where no replica could be made a master, as on a busy machine: known after so long.
+_DROPPED_S = 20.0
 #: When all clients have left an old master.
 _HEARD_S = 4.0
 #: What was acknowledged so shortly before may not have reached a replica.
@@ -65,10 +67,15 @@ def failover_order(field: Field) -> bool:
     old, since_ms = site.a_master(field.rng), now_ms()
     if not site.order_failover(old):
         return False
+    dropped_at = time.monotonic() + _DROPPED_S
+
+    def is_over() -> bool:
+        return site.is_replaced(old) or (time.monotonic() > dropped_at and site.is_settled())
+
     # The replica has all that was acknowledged. Whoever does not hear of the switch asks after some seconds.
     end, release = field.begin_outage(since_ms=since_ms), field.hold_store()
-    _until(field, lambda: site.is_replaced(old), lambda: field.later(_HEARD_S, end), "the failover that was ordered")
-    _until(field, lambda: site.is_replaced(old) and site.is_whole(), release, "all replicas follow the new master")
+    _until(field, is_over, lambda: field.later(_HEARD_S, end), "the failover that was ordered")
+    _until(field, lambda: is_over() and site.is_whole(), release, "all replicas follow a master")
     return True
 
 
