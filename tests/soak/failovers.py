@@ -18,7 +18,7 @@ _LOOK_S = 0.1
 _LOOKS = 10
 #: How long a failover, and an old master's way back, may take.
 _PATIENCE_S = 60.0
-#: An order that was heard is dropped where no replica could be made a master, as on a busy machine: known after so long.
+#: An order that was heard is dropped where no replica could be made a master, as on a busy machine. Known after that.
 _DROPPED_S = 20.0
 #: When all clients have left an old master.
 _HEARD_S = 4.0
