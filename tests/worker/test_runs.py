@@ -20,6 +20,17 @@ async def test_a_job_runs_and_its_result_is_kept(site: Site, name: str) -> None:
     assert BOARD.notes == [["a", 1]]
 
 
+async def test_the_start_and_the_end_of_a_job_are_lines_for_who_wants_them(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "heracles.worker")
+    await site.worker()
+    record = await site.run("Note", 1)
+    dispatch_id = record.envelope.dispatch_id if record.envelope else ""
+    told = [line for line in caplog.records if getattr(line, "dispatch_id", "") == dispatch_id]
+    assert [line.getMessage() for line in told] == [f"Note {dispatch_id} starts", f"Note {dispatch_id} completed"]
+
+
 async def test_jobs_dispatched_before_the_start_run(site: Site) -> None:
     ids = [await site.dispatch("Note", i) for i in range(20)]
     await site.worker(concurrency=1)

@@ -184,6 +184,8 @@ class Lane:
                 delivery.deliveries,
                 extra=_ids(delivery, self.queue),
             )
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s starts", job, extra=_ids(delivery, self.queue))
         self._executor.start(job, definition, self._max_result_bytes, self._finish)
 
     def _tell_unknown(self, delivery: Delivery) -> None:
