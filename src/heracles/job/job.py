@@ -80,8 +80,8 @@ class Job:
     last_error = RunValue[str | None](None)
     """The error of the run before this one."""
     cancelled = RunValue[bool](False)
-    """Whether its code should end: it was cancelled, ran out of time, is given back at a forced stop, or is no longer its
-    worker's. Look at it in threads; ``status`` is CANCELLED for the first alone."""
+    """Whether its code should end: it was cancelled, ran out of time, is given back at a forced stop, or is no longer
+    its worker's. Look at it in threads; ``status`` is CANCELLED for the first alone."""
     token = RunValue[int](0)
     """Rises with every start of the dispatch: a fencing token for outside systems."""
 

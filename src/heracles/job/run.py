@@ -30,8 +30,8 @@ class JobRun(msgspec.Struct, kw_only=True):
     last_error: str | None = None
     """The error of the run before this one."""
     cancelled: bool = False
-    """Turns True once, never back: the job was cancelled (``status`` says so), ran out of time, is given back at a forced
-    stop, or is no longer its worker's."""
+    """Turns True once, never back: the job was cancelled (``status`` says so), ran out of time, is given back at a
+    forced stop, or is no longer its worker's."""
 
     @property
     def created_at(self) -> datetime | None:
