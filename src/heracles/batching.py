@@ -44,19 +44,26 @@ async def overlapped(
 class Coalescer(Generic[Item, Answer]):
     """Joins the items that are submitted while a call is under way into the next call, in their order.
 
-    It belongs to one event loop. Two calls are under way at most, and the second only for many items, so that a store
-    that slows down gets larger batches, not more of them. An idle one calls at once: for all that is ready now, or,
-    where the last call was for a single item, in the task of the caller, who is likely to be alone again.
+    It belongs to one event loop. With ``overlaps`` two calls are under way at most, the second only for many items, so
+    that a store that slows down gets larger batches, not more of them; without, one. An idle one calls at once: for all
+    that is ready now, or, where the last call was for a single item, in the task of the caller, who is likely to be
+    alone again.
 
     A caller that is cancelled takes its item back if its call has not begun, and harms no other caller if it has.
     When ``backlog`` items wait, further callers wait before they add theirs.
     """
 
     def __init__(
-        self, call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], *, most: int, backlog: int
+        self,
+        call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        most: int,
+        backlog: int,
+        overlaps: bool = True,
     ) -> None:
         self._call = call
         self._most = most
+        self._most_calls = MOST_CALLS if overlaps else 1
         self._backlog = backlog
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._under_way = 0
@@ -101,7 +108,7 @@ class Coalescer(Generic[Item, Answer]):
     def _is_due(self) -> bool:
         if not self._under_way:
             return bool(self._waiting)
-        return self._under_way < MOST_CALLS and len(self._waiting) >= WORTH_A_CALL
+        return self._under_way < self._most_calls and len(self._waiting) >= WORTH_A_CALL
 
     def _start(self) -> None:
         self._is_starting = False
@@ -118,7 +125,8 @@ class Coalescer(Generic[Item, Answer]):
         waiting = len(self._waiting)
         # Of many the half, where two calls can go out: answers that all come at once would leave the store idle until
         # all callers have gone on.
-        size = waiting // 2 if waiting >= 2 * WORTH_A_CALL and not self._under_way else waiting
+        is_halved = waiting >= 2 * WORTH_A_CALL and not self._under_way and self._most_calls > 1
+        size = waiting // 2 if is_halved else waiting
         taken = [self._waiting.popleft() for _ in range(min(size, self._most))]
         return [(item, future) for item, future in taken if not future.done()]
 

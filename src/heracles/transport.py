@@ -76,6 +76,12 @@ class Transport(Protocol):
         """Which store this is, for people and for comparing: URL or path, and key prefix. Never a password."""
         ...
 
+    @property
+    def overlaps_calls(self) -> bool:
+        """Whether a second call is worth making before the first is answered: they are carried out elsewhere meanwhile,
+        in the order in which they were made."""
+        ...
+
     async def open(self) -> None:
         """Reach the store and check that it can serve; warns once of an unsafe set-up. Safe to call again.
 

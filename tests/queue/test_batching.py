@@ -127,6 +127,20 @@ async def test_callers_beyond_the_backlog_wait_for_the_end_of_somebodys_own_call
     assert await asyncio.gather(*tasks) == [2 * n for n in range(6)]
 
 
+async def test_where_calls_do_not_overlap_one_is_under_way_at_a_time() -> None:
+    calls = Calls(free=False)
+    joined = Coalescer(calls, most=100, backlog=1000, overlaps=False)
+    tasks = [asyncio.create_task(joined.submit(n)) for n in range(2 * WORTH_A_CALL)]
+    await eventually(lambda: calls.batches)
+    tasks += [asyncio.create_task(joined.submit(n)) for n in range(WORTH_A_CALL)]
+    await eventually(lambda: len(joined._waiting) == WORTH_A_CALL)
+    assert [len(batch) for batch in calls.batches] == [2 * WORTH_A_CALL]
+    calls.go.release()
+    calls.go.release()
+    await asyncio.gather(*tasks)
+    assert [len(batch) for batch in calls.batches] == [2 * WORTH_A_CALL, WORTH_A_CALL]
+
+
 async def test_what_comes_during_a_call_goes_in_the_next() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=3, backlog=1000)

@@ -49,6 +49,10 @@ class FaultyTransport:
     def identity(self) -> str:
         return self._real.identity
 
+    @property
+    def overlaps_calls(self) -> bool:
+        return self._real.overlaps_calls
+
     async def open(self) -> None:
         await self._call(self._real.open)
 

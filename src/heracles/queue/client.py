@@ -79,7 +79,12 @@ class QueueClient:
             for closed in [known for known in list(self._loops) if known.is_closed()]:
                 self._loops.pop(closed, None)
             part = self._loops[loop] = _LoopPart(
-                dispatches=Coalescer(self._enqueue, most=MOST_AT_ONCE, backlog=LONGEST_BACKLOG),
+                dispatches=Coalescer(
+                    self._enqueue,
+                    most=MOST_AT_ONCE,
+                    backlog=LONGEST_BACKLOG,
+                    overlaps=self.settings.transport.overlaps_calls,
+                ),
                 watcher=Watcher(self.name, self.follow),
                 calls=asyncio.Semaphore(MOST_CALLS),
             )

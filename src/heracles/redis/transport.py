@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
-from heracles.batching import overlapped
+from heracles.batching import MOST_CALLS, overlapped
 from heracles.model import (
     Beaten,
     Changes,
@@ -85,6 +85,11 @@ class RedisTransport:
         """As ``Transport.identity``."""
         return self._store.identity
 
+    @property
+    def overlaps_calls(self) -> bool:
+        """As ``Transport.overlaps_calls``. Confirmed calls have connections of their own: a second could overtake."""
+        return self._settings.durability == "memory"
+
     async def open(self) -> None:
         """As ``Transport.open``."""
         await self._store.open()
@@ -102,9 +107,8 @@ class RedisTransport:
         await self._make_known(queue)
         confirmation = Confirmation(self._store)
         parts = list(chunks_of_bytes(envelopes, lambda envelope: len(envelope.args) + len(envelope.kwargs)))
-        # A part is made while the server works on the one before. What is confirmed goes over connections of its own,
-        # where the second could overtake the first.
-        most = 2 if self._settings.durability == "memory" else 1
+        # A part is made while the server works on the one before.
+        most = MOST_CALLS if self.overlaps_calls else 1
         found = await overlapped(lambda part: self._enqueue(queue, part, confirmation), parts, most=most)
         confirmation.check("the jobs are stored")
         return found

@@ -118,6 +118,11 @@ class SqliteTransport:
             weakref.finalize(self, self._opened.stop).atexit = False
         return self._opened
 
+    @property
+    def overlaps_calls(self) -> bool:
+        """As ``Transport.overlaps_calls``: they are carried out by this process itself."""
+        return False
+
     async def open(self) -> None:
         """Make or check the file, and that it can be written."""
         await self._store.write(lambda connection: (None, None), 1, synced=False)
