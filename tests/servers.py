@@ -405,9 +405,9 @@ class Sentinels:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether no sentinel misses the master or is about to replace it."""
+        """Whether all sentinels name the same master, and none misses it or is about to replace it."""
         states = [_pairs(sentinel.command("SENTINEL", "MASTER", self.NAME)) for sentinel in self.sentinels]
-        return all(state["flags"] == "master" for state in states)
+        return {state["flags"] for state in states} == {"master"} and len({state["port"] for state in states}) == 1
 
     @property
     def master(self) -> Server:

@@ -221,8 +221,9 @@ class SentinelSite(FailingOverSite):
         return self._watched.master
 
     def is_replaced(self, old: Server) -> bool:
+        # Two sentinels may replace one master after the other, where the second has not heard of the first in time.
         master = self._watched.master
-        return master is not old and master.info("replication")["role"] == "master"
+        return master is not old and master.info("replication")["role"] == "master" and self._watched.is_at_rest
 
     def order_failover(self, old: Server) -> bool:
         # As an operator should: without it the old master goes on for a second, and one replica with it, so that what
