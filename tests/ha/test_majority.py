@@ -1,6 +1,7 @@
 """Sentinels that disagree: one is cut off together with an old master, and goes on naming that one."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pytest
 from heracles import JobStatus, Queue, Redis, RedisTransport, TransportError
 from heracles.redis.connections import Endpoint
 from heracles.redis.sentinels import Sentinels as Asked
+from heracles.redis.servers import LONGEST_UNCHECKED_S, SentinelServer
 from heracles.redis.wire import LostError
 from tests.ha.service import PATIENCE_S
 from tests.processes.app import Wait
@@ -165,6 +167,22 @@ async def test_what_a_later_failover_has_decided_counts(parted: Parted) -> None:
     finally:
         first.stop()
     assert found == {(HOST, parted.new.port)}
+
+
+async def test_who_was_frozen_hears_of_a_failover_before_it_calls(parted: Parted, queue: Queue) -> None:
+    assert await lands_on(parted.old, queue)
+    servers = (await Redis.connection(NAME).opened(queue)).servers
+    assert isinstance(servers, SentinelServer)
+    # As with a call that waits for its answer: the first to happen afterwards is a check that is due, not a call.
+    servers._under_way += 1
+    await servers.call("", ("PING",))
+    parted.part()
+    time.sleep(LONGEST_UNCHECKED_S + 0.5)  # noqa: ASYNC251 - the event loop is to stand still
+    for _ in range(2):
+        await asyncio.sleep(0)
+    await servers.call("", ("SET", "after", "1"))
+    assert (parted.old.command("EXISTS", "after"), parted.new.command("EXISTS", "after")) == (0, 1)
+    servers._under_way -= 1
 
 
 async def test_a_name_that_no_sentinel_knows_is_said(parted: Parted) -> None:

@@ -128,8 +128,11 @@ class SentinelServer:
         self._named_at = 0.0
         #: Connections for commands that wait: nothing is refused there, so an old master would be waited on for ever.
         self._further: weakref.WeakSet[Wire] = weakref.WeakSet()
-        self._checked_at = 0.0
+        #: When they were asked last, and when those were asked who have answered.
+        self._asked_at = self._checked_at = 0.0
+        #: The last check begun, and all under way.
         self._check: asyncio.Task[None] | None = None
+        self._checks: set[asyncio.Task[None]] = set()
         #: Calls without an answer yet, and what looks after them.
         self._under_way = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -164,13 +167,14 @@ class SentinelServer:
         """As ``Servers``."""
         if self._watch is not None:
             self._watch.cancel()
-        if self._check is not None:
-            self._check.cancel()
+        for check in self._checks:
+            check.cancel()
         self._client.close()
 
     async def _dial(self) -> Wire:
+        self._asked_at = asked_at = asyncio.get_running_loop().time()
         address = await self._find_master()
-        self._checked_at = asyncio.get_running_loop().time()
+        self._checked_at = max(self._checked_at, asked_at)
         wire = await _open(self._options, self._where, address)
         role = await wire.send(("ROLE",))
         if not isinstance(role, Refusal) and role[0] != b"master":
@@ -204,13 +208,13 @@ class SentinelServer:
         loop = asyncio.get_running_loop()
         if self._watch is None:
             self._watch = loop.call_later(MASTER_CHECK_S, self._look_again)
-        unchecked_s = loop.time() - self._checked_at
-        if unchecked_s < MASTER_CHECK_S or (self._client.peer is None and not self._further):
+        if self._client.peer is None and not self._further:
             return
-        check = self._begin_check(loop)
-        if unchecked_s > LONGEST_UNCHECKED_S:
+        if loop.time() - self._asked_at >= MASTER_CHECK_S:
+            self._begin_check(loop)
+        if self._check is not None and loop.time() - self._checked_at > LONGEST_UNCHECKED_S:
             # Others wait for it too: a caller that is cancelled must not end it.
-            await asyncio.wait([check])
+            await asyncio.wait([self._check])
 
     def _look_again(self) -> None:
         """Ask also while nothing is called: a master that is frozen or paused holds calls up for a whole time-out."""
@@ -220,19 +224,23 @@ class SentinelServer:
             self._begin_check(loop)
             self._watch = loop.call_later(MASTER_CHECK_S, self._look_again)
 
-    def _begin_check(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Task[None]":
-        self._checked_at = loop.time()
-        if self._check is None or self._check.done():
-            self._check = loop.create_task(self._compare_master())
-        return self._check
+    def _begin_check(self, loop: asyncio.AbstractEventLoop) -> None:
+        # One that is under way for long is no reason to wait: this process may have slept through its answers, and they
+        # are as old as it is.
+        if self._check is None or self._check.done() or loop.time() - self._asked_at > LONGEST_UNCHECKED_S:
+            self._check = loop.create_task(self._compare_master(loop.time()))
+            self._checks.add(self._check)
+            self._check.add_done_callback(self._checks.discard)
+        self._asked_at = loop.time()
 
-    async def _compare_master(self) -> None:
+    async def _compare_master(self, asked_at: float) -> None:
         try:
-            address = await self._find_master()
+            self._leave_all_but(await self._find_master())
         except LostError:
             # Without Sentinels the connection that stands is as good as any.
             return
-        self._leave_all_but(address)
+        finally:
+            self._checked_at = max(self._checked_at, asked_at)
 
 
 class ClusterServers:
