@@ -42,16 +42,8 @@ end
 -- Whether entries of its stream are still to be read.
 local function has_unread(job)
   local stream = core.stream_of(job.priority)
-  local groups = redis.pcall('XINFO', 'GROUPS', stream)
-  for _, flat in ipairs(groups) do
-    local is = {}
-    for at = 1, #flat, 2 do
-      is[flat[at]] = flat[at + 1]
-    end
-    if is.name == group then
-      return #call('XRANGE', stream, '(' .. is['last-delivered-id'], '+', 'COUNT', 1) > 0
-    end
-  end
+  local last = places.last_read(stream)
+  return last and #call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1) > 0
 end
 
 -- Somebody has written what is no status. Unless it had ended, the job is found where it stands; where it stands

@@ -9,22 +9,8 @@
 local STEP, MOST, MOST_BYTES = 10, 250, 262144
 local seen = ARGV[8]
 
--- The last entry that was read.
-local function last_read()
-  local groups = redis.pcall('XINFO', 'GROUPS', K.stream)
-  for _, flat in ipairs(groups) do
-    local is = {}
-    for at = 1, #flat, 2 do
-      is[flat[at]] = flat[at + 1]
-    end
-    if is.name == group then
-      return is['last-delivered-id']
-    end
-  end
-end
-
 return core.conclude(function()
-  local first, newest = last_read(), ''
+  local first, newest = places.last_read(K.stream), ''
   local before, looked, bytes = '+', 0, 0
   while first and looked < MOST and bytes < MOST_BYTES do
     local entries = call('XREVRANGE', K.stream, before, '(' .. first, 'COUNT', STEP)

@@ -25,6 +25,20 @@ function places.attempt(act, ...)
   faults[#faults + 1] = text
 end
 
+-- The id of the last entry of that stream that was read; nil where no group of ours reads it.
+function places.last_read(stream)
+  local groups = redis.pcall('XINFO', 'GROUPS', stream)
+  for _, flat in ipairs(groups) do
+    local is = {}
+    for at = 1, #flat, 2 do
+      is[flat[at]] = flat[at + 1]
+    end
+    if is.name == group then
+      return is['last-delivered-id']
+    end
+  end
+end
+
 function places.payload_of(job)
   return K.payload .. job.tail
 end
