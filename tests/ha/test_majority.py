@@ -42,7 +42,7 @@ class Parted(NamedTuple):
 
     def asked(self, options: dict[str, int]) -> Asked:
         endpoint = Endpoint(options, nodes=self.addresses, master=MASTER)
-        return Asked(self.addresses, endpoint.options, "here", MASTER)
+        return Asked(self.addresses, endpoint.access, "here", MASTER)
 
 
 @pytest.fixture(autouse=True)
@@ -188,4 +188,4 @@ async def test_who_was_frozen_hears_of_a_failover_before_it_calls(parted: Parted
 async def test_a_name_that_no_sentinel_knows_is_said(parted: Parted) -> None:
     endpoint = Endpoint({}, nodes=parted.addresses, master="other")
     with pytest.raises(LostError, match="knows no master 'other'"):
-        await Asked(parted.addresses, endpoint.options, "here", "other").find_master(None)
+        await Asked(parted.addresses, endpoint.access, "here", "other").find_master(None)

@@ -1,9 +1,9 @@
 """Named connections: registered in code, by the environment or by a URL; passwords stay hidden."""
 
+import ssl
 from typing import Any
 
 import pytest
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from heracles.errors import ConfigurationError, OptionError, TransportError, TransportUnavailableError
 from heracles.model import ReportKind, SignalKind, Verdict
@@ -45,19 +45,20 @@ def test_urls(url: str, identity: str) -> None:
 
 def test_the_password_arrives_unquoted() -> None:
     for url in (f"redis://u:{QUOTED}@h", f"redis+cluster://u:{QUOTED}@h", f"redis+sentinel://u:{QUOTED}@h/m"):
-        options = endpoint(url=url).options
-        assert (options.username, options.password) == ("u", SECRET)
+        access = endpoint(url=url).access
+        assert (access.username, access.password) == ("u", SECRET)
 
 
 def test_options_of_redis_py() -> None:
     made = endpoint(
         url="redis://localhost:7000", password=SECRET, username="u", max_connections=10, socket_timeout=2, db=3
     )
-    options = made.options
-    assert isinstance(options, Connection)
-    assert (options.password, options.username, options.socket_timeout, options.db) == (SECRET, "u", 2, 3)
-    assert isinstance(endpoint(host="h", port=1, ssl=True, ssl_cert_reqs="none").options, SSLConnection)
-    assert isinstance(endpoint(url="unix:///x.sock").options, UnixDomainSocketConnection)
+    access = made.access
+    assert (access.password, access.username, access.socket_timeout, access.db) == (SECRET, "u", 2, 3)
+    tls = endpoint(host="h", port=1, ssl=True, ssl_cert_reqs="none").access.tls
+    assert tls is not None
+    assert tls().verify_mode is ssl.CERT_NONE
+    assert endpoint(url="unix:///x.sock").access.path == "/x.sock"
 
 
 @pytest.mark.parametrize(
@@ -67,13 +68,13 @@ def test_forms_of_a_sentinel(node: object) -> None:
     made = endpoint(sentinel={"sentinels": [node], "name": "m"}, password="p", sentinel_password="q")
     assert made.nodes == (("a", 26379),)
     assert made.master == "m"
-    assert made.options.password == "p"
-    assert made._sentinel_options.password == "q"
+    assert made.access.password == "p"
+    assert made._sentinel_access.password == "q"
 
 
 def test_passwords_in_the_sentinel_table() -> None:
     made = endpoint(sentinel={"sentinels": ["a"], "name": "m", "password": "p", "sentinel_password": "q"})
-    assert (made.options.password, made._sentinel_options.password) == ("p", "q")
+    assert (made.access.password, made._sentinel_access.password) == ("p", "q")
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,14 @@ def test_passwords_in_the_sentinel_table() -> None:
         {"url": "redis+sentinel://a:1"},
         {"url": "redis+cluster://a:1/3"},
         {"url": "redis://h", "no_such_option": 1},
+        {"url": "redis://h", "path": "/x.sock"},
+        {"url": "redis://h?socket_timeout=soon"},
+        {"url": "redis://h", "protocol": 7},
+        {"url": "rediss://h", "ssl_cert_reqs": "perhaps"},
+        {"url": f"redis://u:{QUOTED}@h", "credential_provider": object()},
+        {"url": "redis://h", "connection_class": dict},
+        {"port": "port"},
+        {"port": None},
         {"sentinel": {"sentinels": [], "name": "m"}},
         {"sentinel": {"sentinels": ["a"]}},
         {"sentinel": {"sentinels": [7], "name": "m"}},
@@ -167,8 +176,8 @@ def test_a_url_gets_a_name_of_its_own() -> None:
     assert Redis.register_url(f"redis://:{QUOTED}@h:1") == first
     second = Redis.register_url("redis://:other@h:1")
     assert second != first
-    assert Redis.connection(first).options.password == SECRET
-    assert Redis.connection(second).options.password == "other"
+    assert Redis.connection(first).access.password == SECRET
+    assert Redis.connection(second).access.password == "other"
 
 
 def test_options_are_checked_when_made() -> None:

@@ -1,23 +1,23 @@
 """Named Redis connections: registered in code or by the environment, opened by each event loop for itself."""
 
 import asyncio
+import importlib
 import os
 import re
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
-
 from heracles.errors import ConfigurationError
+from heracles.redis.access import REDIS_PORT, Access, plain_access, plain_options
 from heracles.redis.sentinels import Address, Sentinels
 from heracles.redis.servers import ClusterServers, SentinelServer, Servers, SingleServer
 from heracles.redis.wire import Wire
 
-REDIS_PORT, SENTINEL_PORT = 6379, 26379
+SENTINEL_PORT = 26379
 #: How many connections that wait for nothing are kept.
 MOST_SPARE = 16
 #: A Sentinel that does not answer soon is left out.
@@ -39,11 +39,11 @@ class Endpoint:
         master: str | None = None,
         sentinel_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.options = _connection(options)
+        self.access = _access(options)
         self.nodes = tuple(nodes)
         self.in_cluster = cluster
         self.master = master
-        self._sentinel_options = _connection(sentinel_options or {})
+        self._sentinel_access = _access(sentinel_options or {})
         self._lock = threading.Lock()
         self._forget()
 
@@ -57,15 +57,16 @@ class Endpoint:
     @property
     def identity(self) -> str:
         """Where it leads, without a password."""
-        scheme = "rediss" if isinstance(self.options, SSLConnection) else "redis"
-        database = f"/{self.options.db}" if self.options.db else ""
+        access = self.access
+        scheme = "rediss" if access.tls is not None else "redis"
+        database = f"/{access.db}" if access.db else ""
         if self.master is not None:
             return f"{scheme}+sentinel://{_listed(self.nodes)}/{self.master}{database}"
         if self.in_cluster:
             return f"{scheme}+cluster://{_listed(self.nodes)}"
-        if not isinstance(self.options, Connection):
-            return f"unix://{getattr(self.options, 'path', '')}{database}"
-        return f"{scheme}://{self.options.host}:{self.options.port}{database}"
+        if access.path is not None:
+            return f"unix://{access.path}{database}"
+        return f"{scheme}://{access.host}:{access.port}{database}"
 
     async def opened(self, user: object) -> "Opened":
         """The connections of the running event loop, for ``user`` until it closes them."""
@@ -84,11 +85,11 @@ class Endpoint:
 
     def _make(self) -> Servers:
         if self.master is not None:
-            sentinels = Sentinels(self.nodes, self._sentinel_options, self.identity, self.master)
-            return SentinelServer(self.options, self.identity, sentinels)
+            sentinels = Sentinels(self.nodes, self._sentinel_access, self.identity, self.master)
+            return SentinelServer(self.access, self.identity, sentinels)
         if self.in_cluster:
-            return ClusterServers(self.options, self.identity, self.nodes)
-        return SingleServer(self.options, self.identity)
+            return ClusterServers(self.access, self.identity, self.nodes)
+        return SingleServer(self.access, self.identity)
 
     async def close(self, user: object) -> None:
         """Close the connections of the running event loop, unless others use them."""
@@ -166,18 +167,24 @@ def _listed(nodes: Iterable[Address]) -> str:
     return ",".join(f"{host}:{port}" for host, port in nodes)
 
 
-def _connection(options: Mapping[str, Any]) -> AbstractConnection:
-    """redis-py's bearer of these options, which is never connected."""
+def _access(options: Mapping[str, Any]) -> Access:
     given = {name: value for name, value in options.items() if name not in _FOR_POOLS}
-    kind = given.pop("connection_class", SSLConnection if given.pop("ssl", False) else Connection)
     try:
-        made = kind(**given)
+        return plain_access(given) or _redis_py().access_of(given)
     except (TypeError, ValueError) as error:
         text = str(error).rpartition("__init__() ")[2]
         raise ConfigurationError(f"a Redis connection cannot have these options: {text}") from None
-    if not isinstance(made, AbstractConnection):
-        raise ConfigurationError("connection_class is not a connection of redis.asyncio")
-    return made
+
+
+class _RedisPy(Protocol):
+    def access_of(self, options: Mapping[str, Any]) -> Access: ...
+
+    def options_of(self, url: str) -> dict[str, Any]: ...
+
+
+def _redis_py() -> _RedisPy:
+    # By name, so that a process whose connections are plain does without redis-py's 8 MiB.
+    return cast("_RedisPy", importlib.import_module("heracles.redis.bearer"))
 
 
 class Redis:
@@ -311,7 +318,7 @@ def _read_url(url: str) -> tuple[str, list[str], str, dict[str, Any]]:
                     "redis+sentinel:// or redis+cluster://"
                 )
             _check_port(url)
-            return "", [], "", dict(parse_url(url))
+            return "", [], "", _options(url)
         return _read_nodes(found, rest)
     except (ValueError, TypeError) as error:
         # Neither URL nor cause is shown whole: a password may stand in both.
@@ -319,6 +326,11 @@ def _read_url(url: str) -> tuple[str, list[str], str, dict[str, Any]]:
             f"cannot read the Redis URL: {type(error).__name__}; its form is "
             "redis://user:password@host:port/0, special characters as %XX"
         ) from None
+
+
+def _options(url: str) -> dict[str, Any]:
+    plain = plain_options(url)
+    return _redis_py().options_of(url) if plain is None else plain
 
 
 def _check_port(url: str) -> None:
@@ -345,7 +357,7 @@ def _read_nodes(found: "re.Match[str]", rest: str) -> tuple[str, list[str], str,
         name, database = "", path
     elif not name:
         raise ConfigurationError("a redis+sentinel URL names its master: redis+sentinel://host:26379/mymaster")
-    options = dict(parse_url(f"{found['tls']}://{user}{at}localhost/{database}?{query}"))
+    options = _options(f"{found['tls']}://{user}{at}localhost/{database}?{query}")
     options.pop("host", None)
     return form, [host for host in hosts.split(",") if host], unquote(name), options
 

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis.asyncio.connection import AbstractConnection
-
 from heracles.errors import TransportUnavailableError
+from heracles.redis.access import Access
 from heracles.redis.refusals import Refusal
 from heracles.redis.wire import LostError, open_wire
 
@@ -27,9 +26,9 @@ class Named(NamedTuple):
 class Sentinels:
     """All are asked at once, for each may be away, frozen, or cut off together with an old master and believe in it."""
 
-    def __init__(self, addresses: Sequence[Address], options: AbstractConnection, where: str, master: str) -> None:
+    def __init__(self, addresses: Sequence[Address], access: Access, where: str, master: str) -> None:
         self._addresses = list(dict.fromkeys(addresses))
-        self._options, self._where, self._master = options, where, master
+        self._access, self._where, self._master = access, where, master
 
     async def find_master(self, current: Address | None) -> Address:
         """The newest one that is named; of equally new ones that which most name, then ``current``.
@@ -74,7 +73,7 @@ class Sentinels:
 
     async def _ask(self, address: Address) -> Named:
         who = f"Sentinel {address[0]}:{address[1]}"
-        wire = await open_wire(self._options, who, address)
+        wire = await open_wire(self._access, who, address)
         try:
             # In this order: an old master is never taken for one that a failover between the two has made.
             asked = [wire.send(("SENTINEL", what, self._master)) for what in ("MASTER", "GET-MASTER-ADDR-BY-NAME")]

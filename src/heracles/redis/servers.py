@@ -3,13 +3,12 @@
 import asyncio
 import ssl
 import weakref
+from binascii import crc_hqx
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from redis.asyncio.connection import AbstractConnection, SSLConnection
-from redis.crc import key_slot
-
 from heracles.errors import TransportError
+from heracles.redis.access import Access
 from heracles.redis.client import Client, Command
 from heracles.redis.refusals import Refusal, translate
 from heracles.redis.sentinels import Address, Sentinels
@@ -22,6 +21,8 @@ LONGEST_UNCHECKED_S = 3.0
 #: While a cluster moves a slot or elects a master: how often a call is tried again, and the first pause.
 CLUSTER_ATTEMPTS = 5
 CLUSTER_PAUSE_S = 0.02
+#: Of every cluster.
+SLOTS = 16384
 _SILENT = "no answer in time for a heartbeat"
 
 
@@ -58,13 +59,13 @@ class Servers(Protocol):
         ...
 
 
-async def _open(options: AbstractConnection, where: str, address: Address | None = None) -> Wire:
+async def _open(access: Access, where: str, address: Address | None = None) -> Wire:
     try:
-        return await open_wire(options, where, address)
+        return await open_wire(access, where, address)
     except Refusal as refusal:
         raise translate(refusal, where) from refusal
     except LostError as lost:
-        if isinstance(options, SSLConnection) and (problem := _certificate_problem(lost.__cause__)):
+        if access.tls is not None and (problem := _certificate_problem(lost.__cause__)):
             # Trying again would not help.
             raise TransportError(f"{where}: {problem}") from lost
         raise
@@ -86,12 +87,12 @@ def _certificate_problem(cause: BaseException | None) -> str | None:
 class SingleServer:
     """One server at a fixed address."""
 
-    def __init__(self, options: AbstractConnection, where: str) -> None:
-        self._options, self._where = options, where
+    def __init__(self, access: Access, where: str) -> None:
+        self._access, self._where = access, where
         self._client = Client(self._dial)
 
     async def _dial(self) -> Wire:
-        return await _open(self._options, self._where)
+        return await _open(self._access, self._where)
 
     async def call(self, key: str, *commands: Command, repeat: bool = True) -> list[Any]:
         """As ``Servers``."""
@@ -120,8 +121,8 @@ class SingleServer:
 class SentinelServer:
     """The master of a name, as its Sentinels know it."""
 
-    def __init__(self, options: AbstractConnection, where: str, sentinels: Sentinels) -> None:
-        self._options, self._where, self._sentinels = options, where, sentinels
+    def __init__(self, access: Access, where: str, sentinels: Sentinels) -> None:
+        self._access, self._where, self._sentinels = access, where, sentinels
         self._client = Client(self._dial)
         #: What the Sentinels have said of late, and when they were asked.
         self._named: Address | None = None
@@ -175,7 +176,7 @@ class SentinelServer:
         self._asked_at = asked_at = asyncio.get_running_loop().time()
         address = await self._find_master()
         self._checked_at = max(self._checked_at, asked_at)
-        wire = await _open(self._options, self._where, address)
+        wire = await _open(self._access, self._where, address)
         role = await wire.send(("ROLE",))
         if not isinstance(role, Refusal) and role[0] != b"master":
             wire.drop()
@@ -246,8 +247,8 @@ class SentinelServer:
 class ClusterServers:
     """The masters of a cluster."""
 
-    def __init__(self, options: AbstractConnection, where: str, seeds: Sequence[Address]) -> None:
-        self._options, self._where = options, where
+    def __init__(self, access: Access, where: str, seeds: Sequence[Address]) -> None:
+        self._access, self._where = access, where
         self._clients: dict[Address, Client] = {}
         #: The nodes in the order in which they are asked for the slots. One that was away or knew no better comes last:
         #: it may be frozen, or cut off and still think that all is as it was.
@@ -294,7 +295,7 @@ class ClusterServers:
         """As ``Servers``."""
         address = await self._address(key)
         try:
-            return await _open(self._options, self._where, address)
+            return await _open(self._access, self._where, address)
         except LostError:
             self._distrust(address)
             raise
@@ -329,7 +330,7 @@ class ClusterServers:
         if client is None:
 
             async def dial() -> Wire:
-                return await _open(self._options, self._where, address)
+                return await _open(self._access, self._where, address)
 
             client = self._clients[address] = Client(dial)
         return client
@@ -337,7 +338,7 @@ class ClusterServers:
     async def _address(self, key: str) -> Address:
         if not self._slots:
             await self._learn()
-        slot = key_slot(key.encode())
+        slot = slot_of(key)
         for first, last, master in self._slots:
             if first <= slot <= last:
                 return master
@@ -366,3 +367,10 @@ class ClusterServers:
 def _master(node: Sequence[Any], asked: Address) -> Address:
     """A node without an address is the one that was asked."""
     return (node[0].decode() if node[0] else asked[0], int(node[1]))
+
+
+def slot_of(key: str) -> int:
+    """Of a cluster: by what stands in the first braces, if anything does."""
+    _, _, rest = key.partition("{")
+    tag, brace, _ = rest.partition("}")
+    return crc_hqx((tag if tag and brace else key).encode(), 0) % SLOTS

@@ -1,7 +1,7 @@
 """One connection to a server: commands go out as they come, replies are matched in order.
 
-A caller that is cancelled leaves its reply to be read and dropped, so replies never cross. redis-py's ``Connection``
-serves as the bearer of its options (addresses, TLS, credentials); its own reading and writing cost several times more.
+A caller that is cancelled leaves its reply to be read and dropped, so replies never cross. redis-py's own reading and
+writing cost several times more.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
 from heracles.errors import TransportUnavailableError
+from heracles.redis.access import Access
 from heracles.redis.refusals import Refusal
 
 Argument = str | bytes | int | float
@@ -154,7 +154,7 @@ def _seconds(value: float | None) -> float:
 
 
 async def open_wire(
-    options: AbstractConnection,
+    access: Access,
     where: str,
     address: tuple[str, int] | None = None,
     on_message: Callable[[Any], None] | None = None,
@@ -167,9 +167,9 @@ async def open_wire(
     """
     wire: Wire | None = None
     try:
-        async with asyncio.timeout(_seconds(getattr(options, "socket_connect_timeout", None))):
-            wire = await _connect(options, where, address)
-            await _greet(wire, options)
+        async with asyncio.timeout(_seconds(access.socket_connect_timeout)):
+            wire = await _connect(access, where, address)
+            await _greet(wire, access)
     except TimeoutError as error:
         _discard(wire)
         raise LostError(f"{where}: no connection within the time-out") from error
@@ -188,18 +188,17 @@ def _discard(wire: Wire | None) -> None:
         wire.drop()
 
 
-async def _connect(options: AbstractConnection, where: str, address: tuple[str, int] | None) -> Wire:
+async def _connect(access: Access, where: str, address: tuple[str, int] | None) -> Wire:
     loop = asyncio.get_running_loop()
 
     def make() -> Wire:
-        return Wire(where, _seconds(options.socket_timeout))
+        return Wire(where, _seconds(access.socket_timeout))
 
-    if isinstance(options, UnixDomainSocketConnection):
-        _, wire = await loop.create_unix_connection(make, options.path)
+    if access.path is not None:
+        _, wire = await loop.create_unix_connection(make, access.path)
         return wire
-    assert isinstance(options, Connection)
-    host, port = address or (options.host, int(options.port))
-    context = options.ssl_context.get() if isinstance(options, SSLConnection) else None
+    host, port = address or (access.host, access.port)
+    context = access.tls() if access.tls is not None else None
     transport, wire = await loop.create_connection(make, host, port, ssl=context)
     _tune(transport.get_extra_info("socket"))
     wire.peer = (host, port)
@@ -213,25 +212,25 @@ def _tune(sock: socket.socket | None) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-async def _greet(wire: Wire, options: AbstractConnection) -> None:
+async def _greet(wire: Wire, access: Access) -> None:
     commands: list[tuple[Argument, ...]] = []
-    if credentials := await _credentials(options):
+    if credentials := await _credentials(access):
         commands.append(("AUTH", *credentials))
-    if options.client_name:
-        commands.append(("CLIENT", "SETNAME", options.client_name))
-    if options.db:
-        commands.append(("SELECT", options.db))
+    if access.client_name:
+        commands.append(("CLIENT", "SETNAME", access.client_name))
+    if access.db:
+        commands.append(("SELECT", access.db))
     for reply in await _all(wire.send(command) for command in commands):
         if isinstance(reply, Refusal):
             raise reply
 
 
-async def _credentials(options: AbstractConnection) -> tuple[str, ...]:
-    if options.credential_provider is not None:
-        found = await options.credential_provider.get_credentials_async()
+async def _credentials(access: Access) -> tuple[str, ...]:
+    if access.credential_provider is not None:
+        found = await access.credential_provider.get_credentials_async()
         return tuple(str(part) for part in found)
-    if options.password:
-        return (options.username, options.password) if options.username else (options.password,)
+    if access.password:
+        return (access.username, access.password) if access.username else (access.password,)
     return ()
 
 
