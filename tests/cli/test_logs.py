@@ -110,6 +110,18 @@ def test_nothing_is_shown_before_the_release_and_all_after_it(capsys: pytest.Cap
 
 
 @pytest.mark.usefixtures("root")
+def test_of_what_is_kept_the_oldest_are_let_go(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heracles.cli.logs._MOST_HELD", 2)
+    logs = HeldLogs(worker_id="w", log_format="text", level="info")
+    for word in ("first", "second", "third"):
+        logging.getLogger("heracles.test").info(word)
+    logs.release()
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == ["second", "third"]
+
+
+@pytest.mark.usefixtures("root")
 def test_an_app_that_sets_up_logging_itself_keeps_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     logs = HeldLogs(worker_id="w", log_format="text", level="info")
     own = io.StringIO()

@@ -41,6 +41,20 @@ def test_help_brings_in_neither_transport_nor_worker_nor_terminal_library(tmp_pa
     assert done.returncode == 0, done.stderr
 
 
+def test_a_worker_brings_in_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "import heracles.cli.work\n"
+        "import heracles.redis\n"
+        "heavy = {'redis', 'sqlite3', 'rich', 'email', 'http', 'importlib.metadata', 'logging.handlers', 'pickle'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_script_and_the_module_are_the_same(tmp_path: Path) -> None:
     script = Path(sys.executable).parent / "heracles"
     said = [

@@ -5,8 +5,8 @@ import logging
 import math
 import os
 import sys
+from collections import deque
 from datetime import datetime
-from logging.handlers import MemoryHandler
 from typing import Any, TextIO
 
 from heracles.cli.usage import escaped
@@ -38,7 +38,7 @@ class HeldLogs:
     def __init__(self, *, worker_id: str, log_format: str, level: str) -> None:
         self._handler = logging.StreamHandler(sys.stderr)
         self._handler.setFormatter(_formatter(log_format, worker_id, sys.stderr))
-        self._held = MemoryHandler(_MOST_HELD, flushLevel=sys.maxsize, flushOnClose=False)
+        self._held = _Held()
         root = logging.getLogger()
         root.setLevel(level.upper())
         root.addHandler(self._held)
@@ -51,9 +51,22 @@ class HeldLogs:
             return
         root.removeHandler(self._held)
         root.addHandler(self._handler)
-        self._held.setTarget(self._handler)
-        self._held.flush()
+        # Another thread may be keeping its last one.
+        while self._held.records:
+            self._handler.handle(self._held.records.popleft())
         self._held.close()
+
+
+class _Held(logging.Handler):
+    """Keeps records. The handlers of the standard library bring pickle and sockets, half a megabyte."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: deque[logging.LogRecord] = deque(maxlen=_MOST_HELD)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.records.append(record)
 
 
 def _formatter(log_format: str, worker_id: str, stream: TextIO) -> logging.Formatter:
