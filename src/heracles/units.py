@@ -65,27 +65,47 @@ class IdSource:
         self._ms = 0
         self._time = ""
         self._next = 0
-        self._stem_number, self._stem = -1, ""
+        #: What ids from ``first`` on have in common, up to their last two digits.
+        self._first: int = RANDOM_SPAN
+        self._stem = ""
 
     def __call__(self) -> str:
         """The next one."""
         ms = now_ms()
         with self._lock:
-            # A clock that was set back, or a full millisecond, goes on counting from where it was.
+            # A clock that was set back goes on counting from where it was.
             if ms > self._ms:
                 self._start(ms)
-            elif self._next >= RANDOM_SPAN:
-                self._start(self._ms + 1)
-            number, self._next = self._next, self._next + 1
-            stem_number, pair = divmod(number, len(PAIRS))
-            if stem_number != self._stem_number:
-                self._stem_number, self._stem = stem_number, self._time + base62(stem_number, RANDOM_DIGITS - 2)
-            return self._stem + PAIRS[pair]
+            at = self._next - self._first
+            if not 0 <= at < len(PAIRS):
+                at = self._turn()
+            self._next += 1
+            return self._stem + PAIRS[at]
+
+    def many(self, count: int) -> list[str]:
+        """The next ones, at a tenth of the cost."""
+        made = [self()] if count > 0 else []
+        with self._lock:
+            while len(made) < count:
+                at = self._turn()
+                pairs = PAIRS[at : at + count - len(made)]
+                made += [self._stem + pair for pair in pairs]
+                self._next += len(pairs)
+        return made
 
     def _start(self, ms: int) -> None:
         self._ms, self._time = ms, base62(ms, TIME_DIGITS)
         self._next = self._random.randrange(RANDOM_SPAN // 2)
-        self._stem_number = -1
+        self._first = RANDOM_SPAN
+
+    def _turn(self) -> int:
+        """To the stem of the next id; returns the number of its pair."""
+        # A full millisecond goes on in the next one.
+        if self._next >= RANDOM_SPAN:
+            self._start(self._ms + 1)
+        stem_number, at = divmod(self._next, len(PAIRS))
+        self._first, self._stem = self._next - at, self._time + base62(stem_number, RANDOM_DIGITS - 2)
+        return at
 
 
 new_id = IdSource()

@@ -1,6 +1,7 @@
 """How arguments bind to parameters of every kind, and where they stand when they travel."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,13 +103,51 @@ def test_the_argument_at_fault_is_named_whatever_its_kind() -> None:
             spec.encode(args, kwargs)
 
 
+def test_many_calls_are_encoded_as_each_alone() -> None:
+    def call(a: str, b: int = 2, c: list[float] | None = None) -> None: ...
+
+    spec = CallSpec.of(call, "call")
+    for calls in ([("x\ny", 1), ("\u2028\r", -1)], [("x",)] * 3, [("x", 1, [1.5]), ("", 0, None)]):
+        encoded = spec.encode_many(calls, 100)
+        assert encoded == [spec.encode(arguments, {})[0] for arguments in calls]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [("x", 1), ("x",)],
+        [("x", 1), ("x", "1")],
+        [("x", 1), (b"x", 1)],
+        [("\ud800", 1)],
+        [(), ()],
+        [("x", 1, None, 4)],
+        [("x", 1), ("x" * 90, 1)],
+        [("x", 1, [math.nan])],
+    ],
+)
+def test_many_calls_are_left_to_be_encoded_one_by_one_where_one_is_at_fault(calls: list[tuple[Any, ...]]) -> None:
+    def call(a: str, b: int = 2, c: list[float] | None = None) -> None: ...
+
+    assert CallSpec.of(call, "call").encode_many(calls, 90) is None
+
+
+def test_many_calls_are_encoded_together_only_where_equal_means_the_same() -> None:
+    def untyped(a) -> None: ...  # type: ignore[no-untyped-def]
+    def keyword(a: int, *, b: int) -> None: ...
+    def several(*a: int) -> None: ...
+    def bytes_(a: bytes) -> None: ...
+
+    for call in (untyped, keyword, several, bytes_):
+        assert CallSpec.of(call, "call").encode_many([(1,)], 90) is None
+
+
 def test_any_parameter_may_have_any_name() -> None:
     def call(id: str, status: int, field_0: int, type: str, self: int) -> None: ...
 
     spec = CallSpec.of(call, "call")
     encoded = spec.encode(["i"], {"type": "t", "self": 3, "field_0": 2, "status": 1})
     assert encoded == (b'["i",1,2,"t",3]', b"")
-    assert spec.decode(b'["i"]', b'{"status":1,"field_0":2,"type":"t","self":3}') == (["i", 1, 2, "t", 3], {})
+    assert spec.decode(b'["i"]', b'{"status":1,"field_0":2,"type":"t","self":3}') == (("i", 1, 2, "t", 3), {})
 
 
 class Unfit:

@@ -37,6 +37,20 @@ def test_a_number_that_carries_over_keeps_the_order(monkeypatch: pytest.MonkeyPa
     assert first_of_next[:7] == base62(5001, 7)
 
 
+def test_many_at_once_are_those_that_would_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heracles.units.now_ms", lambda: 5000)
+    source = IdSource()
+    source()
+    source._next = 62**5 - 3
+    ids = [*source.many(9000), source()]
+    assert [made[7:] for made in ids] == [base62(62**5 - 3 + n, 9) for n in range(9001)]
+    source._next = 62**9 - 2
+    ids = source.many(4)
+    assert ids == sorted(set(ids))
+    assert [made[:7] for made in ids] == [base62(5000, 7)] * 2 + [base62(5001, 7)] * 2
+    assert source.many(0) == []
+
+
 def test_threads_never_make_the_same() -> None:
     with ThreadPoolExecutor(8) as pool:
         made = [one for some in pool.map(lambda _: [new_id() for _ in range(2000)], range(16)) for one in some]

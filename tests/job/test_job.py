@@ -180,7 +180,7 @@ def test_generate_job_id_gets_the_arguments_in_one_form() -> None:
     definition = definition_of(Named)
     assert definition.makes_job_ids
     bound = [definition.spec.bind(*arguments_of(job)) for job in (Named(1, 5), Named(b=5, a=1))]
-    assert bound[0] == bound[1] == ([1, 5], {})
+    assert bound[0] == bound[1] == ((1, 5), {})
     assert Named.generate_job_id(1, 5) == "Named-(1, 5)-{}"
     assert not definition_of(SendLetter).makes_job_ids
     assert SendLetter.generate_job_id("a").startswith("job_")

@@ -4,9 +4,13 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from heracles import JobOverlapBehavior, JobStatus, Queue, dispatch
+import msgspec
+import pytest
+
+from heracles import Job, JobOverlapBehavior, JobStatus, Queue, dispatch
 from heracles.job import RUN, JobRun
 from heracles.model import Envelope
+from heracles.queue.envelopes import envelope_of, envelopes_of
 from heracles.transport import Transport
 from tests.queue.conftest import Hand
 from tests.queue.jobs import Anything, Billing, Letter, add, join
@@ -142,6 +146,28 @@ async def test_many_are_stored_in_order_with_shared_options(queue: Queue) -> Non
     assert [info.dispatch_id for info in reversed(infos)] == [handle.dispatch_id for handle in handles]
     assert {info.priority for info in infos} == {3}
     assert await queue.dispatch_many([]) == []
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        [Letter("a"), Letter("b")],
+        [Letter("a"), Letter("b", "c"), Letter("d", copies=2)],
+        [Letter("a"), Anything({"a": 1.5}), Billing(1), Billing(2)],
+        [add.with_arguments(1, 2), add.with_arguments(3, right=4)],
+    ],
+)
+@pytest.mark.parametrize(
+    "options", [{}, {"priority": 3, "delay": 5}, {"overlap_behavior": JobOverlapBehavior.NO_OVERLAP}]
+)
+def test_many_become_what_each_alone_would(jobs: list[Job], options: dict[str, Any]) -> None:
+    together = envelopes_of(jobs, options, 1000)
+    for envelope, alone in zip(together, [envelope_of(job, None, None, options, 1000) for job in jobs], strict=True):
+        assert envelope.dispatch_id.startswith("dispatch_")
+        shared = envelope.dispatch_id.removeprefix("dispatch_")
+        assert envelope.job_id in (f"job_{shared}", alone.job_id)
+        assert msgspec.structs.replace(envelope, job_id=alone.job_id, dispatch_id=alone.dispatch_id) == alone
+    assert len({envelope.dispatch_id for envelope in together}) == len(jobs)
 
 
 async def test_top_level_dispatch_goes_to_the_queue_that_the_job_names(memory: Transport) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, SimpleNamespace
 from typing import Any, get_type_hints
 
@@ -105,7 +105,7 @@ def _is_filled(cell: Any) -> bool:
 class Parameters:
     """The parameters of one job by kind, and binding to them.
 
-    ``inspect.Signature.bind`` costs 1.8 µs, so it is left for calls with keywords and for the text of errors.
+    ``inspect.Signature.bind`` costs 1.8 µs, so it is left for keywords that stay such, and for the text of errors.
     """
 
     def __init__(self, source: Source) -> None:
@@ -118,33 +118,35 @@ class Parameters:
         self.more_positions = next((p.name for p in listed if p.kind is p.VAR_POSITIONAL), None)
         self.more_names = next((p.name for p in listed if p.kind is p.VAR_KEYWORD), None)
         required = [p for p in listed if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        self._required_positions = sum(p.kind in _BY_POSITION for p in required)
-        self._requires_names = len(required) > self._required_positions
-        self._most_positions = sys.maxsize if self.more_positions else len(self.by_position)
+        least = sum(p.kind in _BY_POSITION for p in required)
+        most = sys.maxsize - 1 if self.more_positions else len(self.by_position)
+        #: How many arguments a call without keywords may have.
+        self.counts = range(least, most + 1) if len(required) == least else range(0)
 
-    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as they travel: those that can be positional up to the first left out, the rest by name.
 
         Raises:
             ArgumentsError: they do not bind; says why as Python would.
         """
-        positions = list(args)
-        if (
-            not kwargs
-            and not self._requires_names
-            and self._required_positions <= len(positions) <= self._most_positions
-        ):
+        positions = tuple(args)
+        if kwargs:
+            positions += tuple(self._by_name_in_turn(len(args), kwargs))
+        if len(positions) == len(args) + len(kwargs) and len(positions) in self.counts:
             return positions, {}
         try:
-            self._signature.bind(*positions, **kwargs)
+            self._signature.bind(*args, **kwargs)
         except TypeError as exc:
             raise ArgumentsError(f"{self._where}: {self._unknown(kwargs, str(exc))}{exc}") from None
-        named = dict(kwargs)
-        for name in self.by_position[len(positions) :]:
-            if name not in named or name not in self.by_name:
-                break
-            positions.append(named.pop(name))
-        return positions, named
+        taken = self.by_position[len(args) : len(positions)]
+        return positions, {name: value for name, value in kwargs.items() if name not in taken}
+
+    def _by_name_in_turn(self, first: int, kwargs: Mapping[str, Any]) -> Iterator[Any]:
+        """What is given by name of those that can be positional, from there up to the first left out."""
+        for name in self.by_position[first:]:
+            if name not in kwargs or name not in self.by_name:
+                return
+            yield kwargs[name]
 
     def _unknown(self, kwargs: Mapping[str, Any], said: str) -> str:
         """A name that no parameter has: where another is missing as well, Python says that alone."""

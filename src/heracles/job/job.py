@@ -3,7 +3,7 @@
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -61,7 +61,8 @@ class Job:
 
     __slots__ = ("__weakref__", "_call", "_run")
     _call: tuple[tuple[Any, ...], dict[str, Any]]
-    _run: JobRun | None
+    _run: JobRun
+    """Not there outside of a worker."""
 
     id = RunValue[str | None](None)
     """The job id."""
@@ -90,11 +91,10 @@ class Job:
 
         def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
             """Keep what the constructor is called with: it is what a dispatch sends. ``cls`` may be a parameter too."""
-            if (args or kwargs) and cls.__init__ is object.__init__:
+            if cls.__init__ is _no_init and (args or kwargs):
                 raise TypeError(f"{cls.__name__}() takes no arguments")
-            job = super().__new__(cls)
+            job = _new(cls)
             _set_call(job, (args, kwargs))
-            _set_run(job, None)
             return job
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -196,9 +196,11 @@ class Job:
         return decorate
 
 
+#: Looked up once: each job is made by these.
+_new, _no_init = object.__new__, object.__init__
 #: Not by assignment, which a frozen dataclass refuses; and faster than ``object.__setattr__``.
-_set_call: Callable[[Job, tuple[Sequence[Any], Mapping[str, Any]]], None] = vars(Job)["_call"].__set__
-_set_run: Callable[[Job, JobRun | None], None] = vars(Job)["_run"].__set__
+_set_call: Callable[[Job, tuple[tuple[Any, ...], Mapping[str, Any]]], None] = vars(Job)["_call"].__set__
+_set_run: Callable[[Job, JobRun], None] = vars(Job)["_run"].__set__
 
 JobType = TypeVar("JobType", bound=Job)
 
@@ -267,7 +269,7 @@ class JobDefinition:
         positions, names = self.spec.decode(args, kwargs)
         # As Job.__new__, which no registered class replaces, and with its run before the constructor, which may ask.
         job: Job = object.__new__(self.cls)
-        _set_call(job, (tuple(positions), names))
+        _set_call(job, (positions, names))
         _set_run(job, run)
         job.__init__(*positions, **names)  # type: ignore[misc]  # the second half of calling the class
         return job
@@ -369,7 +371,7 @@ def _unknown(owner: object) -> UnknownJobError:
     return UnknownJobError(text if callable(owner) or isinstance(owner, Job) else f"{text}; {_NOT_CALLED}")
 
 
-def arguments_of(job: Job) -> tuple[Sequence[Any], Mapping[str, Any]]:
+def arguments_of(job: Job) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     """What its constructor was called with."""
     return job._call
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from heracles.model import Envelope, JobOverlapBehavior
 from heracles.redis.keys import DEFAULT_PRIORITY, NAME_PREFIX
@@ -30,6 +31,8 @@ class Options(msgspec.Struct, omit_defaults=True, rename="camel"):
 
 
 _encode = msgspec.json.Encoder().encode
+#: What is behind its args in an envelope that has nothing to say there.
+_PLAIN = list(astuple(Envelope(job_id="", dispatch_id="", name="")))[4:]
 _decode_options = msgspec.json.Decoder(Options).decode
 
 
@@ -55,23 +58,21 @@ def encode_options(envelope: Envelope, *, scheduled: bool = False) -> bytes:
 
 def enqueue_arguments(envelopes: Sequence[Envelope]) -> list[Argument]:
     """As enqueue.lua takes dispatches, which looks for all plain ones before it stores the first."""
-    are_distinct = len({envelope.dispatch_id for envelope in envelopes}) == len(envelopes)
+    are_distinct = len(envelopes) == 1 or len({envelope.dispatch_id for envelope in envelopes}) == len(envelopes)
     arguments: list[Argument] = []
     for envelope in envelopes:
-        shared = envelope.job_id[len(JOB_PREFIX) :]
-        if are_distinct and _is_plain(envelope, shared):
-            arguments += (shared, NAME_PREFIX + envelope.name, envelope.args)
+        job_id, dispatch_id, name, args, *others = astuple(envelope)
+        shared = dispatch_id[len(DISPATCH_PREFIX) :]
+        # Its ids are a pair, and it has no options: name and args say the rest.
+        if others == _PLAIN and are_distinct and shared and _pair(shared) == (job_id, dispatch_id):
+            arguments += (shared, NAME_PREFIX + name, args)
         else:
             arguments += _full_arguments(envelope)
     return arguments
 
 
-def _is_plain(envelope: Envelope, shared: str) -> bool:
-    """Whether ``shared``, its name and args say all of it: its ids are a pair, and it has no options."""
-    plain = Envelope(
-        job_id=JOB_PREFIX + shared, dispatch_id=DISPATCH_PREFIX + shared, name=envelope.name, args=envelope.args
-    )
-    return shared != "" and envelope == plain
+def _pair(shared: str) -> tuple[str, str]:
+    return JOB_PREFIX + shared, DISPATCH_PREFIX + shared
 
 
 def _full_arguments(envelope: Envelope) -> tuple[Argument, ...]:
