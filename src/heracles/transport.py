@@ -50,8 +50,9 @@ class Listener(Protocol):
         """
         ...
 
-    def want(self, queues: Collection[str]) -> None:
-        """The queues whose WORK hints are wanted from now on; at first all are.
+    def want(self, queues: Collection[str], waiting: Collection[str] = ()) -> None:
+        """The queues whose WORK hints are wanted from now on; at first all are. ``waiting``: those whose ``exchange``
+        waits for jobs by itself.
 
         A WORK hint for another one is handed on to a listener that may want it, so that a worker that is busy keeps
         no job from one that is free. CANCEL hints come in any case. Called often, never waits.
@@ -80,6 +81,11 @@ class Transport(Protocol):
     def overlaps_calls(self) -> bool:
         """Whether a second call is worth making before the first is answered: they are carried out elsewhere meanwhile,
         in the order in which they were made."""
+        ...
+
+    @property
+    def waits_for_jobs(self) -> bool:
+        """Whether ``exchange`` can wait in the store for jobs. May become False, where a permission lacks for it."""
         ...
 
     async def open(self) -> None:
@@ -119,8 +125,13 @@ class Transport(Protocol):
         *,
         suspects: bool = True,
         pause_on_error: bool = False,
+        wait_ms: int = 0,
     ) -> Exchange:
         """Apply the reports, then start up to ``slots`` ready jobs, in one step of the store where it can.
+
+        ``wait_ms`` over 0, without reports and where ``waits_for_jobs``: the store does so when there may be jobs,
+        after ``end_wait``, or after that time. Of several that wait few are answered for one job. Where the answer is
+        lost, it may happen until that time has passed.
 
         With ``slots`` over 0 it first moves what has become due to the ready ones and reclaims what has outlived its
         lease. Starting a job checks pause, status and overlap lock, raises ``token`` and ``deliveries``, and sets
@@ -138,6 +149,10 @@ class Transport(Protocol):
         Repeating a report that was applied answers APPLIED again and changes nothing. A RETRY or RETURNED wakes a
         listener when it is ready.
         """
+        ...
+
+    async def end_wait(self, queue: str, session: Session) -> None:
+        """Have an ``exchange`` of that session that waits, or the next one that would, done at once."""
         ...
 
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:

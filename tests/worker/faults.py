@@ -1,7 +1,7 @@
 """A real transport whose calls fail when a test wants it: before they happen, after they have, or slowly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from heracles.errors import TransportError, TransportUnavailableError
@@ -33,8 +33,12 @@ class FaultyTransport:
         self.holds_beats = False
         self.held_beats = 0
         self.exchanges = 0
-        #: Exchanges without an answer: now, and the most at once.
-        self.under_way = self.most_under_way = 0
+        #: Exchanges without an answer: now, and the most at once. Those that wait for jobs apart.
+        self.under_way = self.most_under_way = self.waits = 0
+        #: How many of the next waits are lost at once, and go on in the store all the same.
+        self.abandoned_waits = 0
+        self.abandoned: list[asyncio.Task[Exchange]] = []
+        self.ended_waits = 0
         #: The reports of each exchange that had some.
         self.reported: list[list[ReportKind]] = []
         self.recovered: list[Delivery] = []
@@ -53,6 +57,10 @@ class FaultyTransport:
     def overlaps_calls(self) -> bool:
         return self._real.overlaps_calls
 
+    @property
+    def waits_for_jobs(self) -> bool:
+        return self._real.waits_for_jobs
+
     async def open(self) -> None:
         await self._call(self._real.open)
 
@@ -68,6 +76,7 @@ class FaultyTransport:
         *,
         suspects: bool = True,
         pause_on_error: bool = False,
+        wait_ms: int = 0,
     ) -> Exchange:
         self.exchanges += 1
         if reports:
@@ -75,17 +84,25 @@ class FaultyTransport:
         if self.refused_result is not None and any(report.result == self.refused_result for report in reports):
             self.refusals += 1
             raise TransportError("a value is refused")
-        self.under_way += 1
+        is_wait = wait_ms > 0
+        self.waits += is_wait
+        self.under_way += not is_wait
         self.most_under_way = max(self.most_under_way, self.under_way)
-        try:
-            return await self._answer(
-                reports,
-                lambda: self._real.exchange(
-                    queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error
-                ),
+
+        def exchange() -> Coroutine[Any, Any, Exchange]:
+            return self._real.exchange(
+                queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error, wait_ms=wait_ms
             )
+
+        try:
+            if is_wait and self.abandoned_waits:
+                self.abandoned_waits -= 1
+                self.abandoned.append(asyncio.create_task(exchange()))
+                raise TransportUnavailableError("the connection is lost")
+            return await self._answer(reports, exchange)
         finally:
-            self.under_way -= 1
+            self.waits -= is_wait
+            self.under_way -= not is_wait
 
     async def _answer(self, reports: Sequence[Report], exchange: Callable[[], Awaitable[Exchange]]) -> Exchange:
         is_withheld = bool(reports) and self.withheld > 0
@@ -99,10 +116,14 @@ class FaultyTransport:
             raise TransportUnavailableError("the answer was lost")
         return answer
 
+    async def end_wait(self, queue: str, session: Session) -> None:
+        self.ended_waits += 1
+        await self._call(lambda: self._real.end_wait(queue, session))
+
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
         self.recoveries += 1
         # What is under way may start jobs that would then be recovered, and begun twice.
-        self.early_recoveries += self.under_way > 0
+        self.early_recoveries += self.under_way + self.waits > 0
         found = await self._call(lambda: self._real.recover(queue, session, held))
         self.recovered += found
         return found

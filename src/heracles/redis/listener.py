@@ -21,8 +21,6 @@ logger = logging.getLogger("heracles.redis")
 
 #: Seconds that one blocking command waits; below every socket's time-out.
 BLOCK_S = 2.0
-#: How long a token lies that nobody takes; workers look for themselves more often.
-WAKE_TTL_MS = 60_000
 #: The first and the longest pause before a lost connection is opened again.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 #: What stands in messages of ours, whose cancellation the store has done already.
@@ -68,9 +66,9 @@ class RedisListener:
         found, self._signals = tuple(self._signals), {}
         return found
 
-    def want(self, queues: Collection[str]) -> None:
+    def want(self, queues: Collection[str], waiting: Collection[str] = ()) -> None:
         """As ``Listener.want``."""
-        self._peeking.want(queues)
+        self._peeking.want({*queues, *waiting} if waiting else queues)
         for watch in self._watches:
             watch.want(queues)
 
@@ -170,6 +168,7 @@ class TokenWatch:
 
     async def run(self) -> None:
         """Until the connection is lost."""
+        await self._until_wanted()
         # A plain command first: in a cluster it finds out where the slot is now.
         await self._store.command(self._nudge, "EXISTS", self._nudge)
         wire = await (await self._store.servers()).open_wire(self._nudge)
@@ -182,10 +181,13 @@ class TokenWatch:
         finally:
             wire.drop()
 
-    async def _turn(self, wire: Wire) -> None:
-        if not self._wanted:
+    async def _until_wanted(self) -> None:
+        while not self._wanted:
             self._is_wanted.clear()
             await self._is_wanted.wait()
+
+    async def _turn(self, wire: Wire) -> None:
+        await self._until_wanted()
         keys = {self._store.keys.of("wake", queue): queue for queue in self._wanted}
         self._waits_for = self._wanted
         try:
@@ -199,12 +201,11 @@ class TokenWatch:
             self._hear(Signal(kind=SignalKind.WORK, queue=queue))
         elif queue is not None:
             # It was wanted when the wait began: the token is another worker's.
-            key = self._store.keys.of("wake", queue)
-            await self._store.commands(key, ("LPUSH", key, "1"), ("PEXPIRE", key, WAKE_TTL_MS))
+            await self._store.leave_token(self._store.keys.of("wake", queue))
 
     async def _end_wait(self) -> None:
         try:
-            await self._store.commands(self._nudge, ("LPUSH", self._nudge, "1"), ("PEXPIRE", self._nudge, WAKE_TTL_MS))
+            await self._store.leave_token(self._nudge)
         except HeraclesError as error:
             logger.debug("a wait goes on a little longer: %s", error)
 

@@ -1,5 +1,6 @@
 """What all verbs share: the connection behind the name, the names of keys, and how a script is called."""
 
+import asyncio
 import logging
 import re
 import threading
@@ -16,13 +17,17 @@ from heracles.redis.keys import Keys
 from heracles.redis.refusals import Refusal, translate
 from heracles.redis.scripts import Script, script
 from heracles.redis.servers import Servers
-from heracles.redis.wire import Argument, Wire
+from heracles.redis.wire import Argument, LostError, Wire
 
 logger = logging.getLogger("heracles.redis")
 
 OLDEST_SERVER = (6, 2)
 #: From this version on Redis tells whether a write is on disk.
 WAITAOF_SERVER = (7, 2)
+#: How long a token lies that nobody takes; workers look for themselves more often.
+TOKEN_TTL_MS = 60_000
+#: Seconds by which the end of a wait may be late: Redis looks for those that are over ten times a second.
+LATE_S = 2.0
 #: How long an acknowledged write may take to reach a replica or the disk, in ms.
 DURABLE_WITHIN_MS = 3000
 
@@ -126,6 +131,29 @@ class Store:
         keys, common = self._common.get(queue) or self._learn(queue)
         answers = await self._evaluate(name, keys, (*common, *arguments), repeat, then)
         return answers[0] if then is None else answers
+
+    async def leave_token(self, key: str) -> None:
+        """What ends the wait of one that waits for this key."""
+        await self.commands(key, ("LPUSH", key, "1"), ("PEXPIRE", key, TOKEN_TTL_MS))
+
+    async def run_after(self, wait: Command, wait_s: float, name: str, queue: str, *arguments: Argument) -> list[Any]:
+        """The answers of a command that waits so long, a Refusal where it was refused, and of a script behind it.
+
+        The server calls the script when the wait is over, without a way to here and back. What is raised is as for
+        ``command``; the script may then be called until the time has passed. Once refused, it is called again at once.
+        """
+        keys, common = self._common.get(queue) or self._learn(queue)
+        verb = script(name)
+        call: Command = ("EVALSHA", verb.sha, len(keys), *keys, *common, *arguments)
+        try:
+            async with asyncio.timeout(wait_s + LATE_S), self.borrowed_wire(keys[0]) as wire:
+                waited, answer = [await reply for reply in (wire.send(wait, wait_s), wire.send(call, wait_s))]
+        except TimeoutError:
+            raise LostError(f"{self.where}: a wait has had no end") from None
+        if isinstance(answer, Refusal):
+            # The script was not loaded there, or the key is elsewhere now: a plain call sees to both.
+            waited, answer = None, (await self._call(await self.servers(), verb, call, repeat=False))[0]
+        return [waited, self._accept(answer)]
 
     async def insist(self, key: str, *command: Argument, ttl_s: int | None = None) -> Any:
         """The answer to a command, whose key stands second, that is let through also when the memory is full.

@@ -90,6 +90,11 @@ class RedisTransport:
         """As ``Transport.overlaps_calls``. Confirmed calls have connections of their own: a second could overtake."""
         return self._settings.durability == "memory"
 
+    @property
+    def waits_for_jobs(self) -> bool:
+        """As ``Transport.waits_for_jobs``."""
+        return self._working.can_wait
+
     async def open(self) -> None:
         """As ``Transport.open``."""
         await self._store.open()
@@ -139,11 +144,16 @@ class RedisTransport:
         *,
         suspects: bool = True,
         pause_on_error: bool = False,
+        wait_ms: int = 0,
     ) -> Exchange:
         """As ``Transport.exchange``."""
         return await self._working.exchange(
-            queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error
+            queue, session, reports, slots, suspects=suspects, pause_on_error=pause_on_error, wait_ms=wait_ms
         )
+
+    async def end_wait(self, queue: str, session: Session) -> None:
+        """As ``Transport.end_wait``."""
+        await self._working.end_wait(queue, session)
 
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
         """As ``Transport.recover``."""

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from heracles.model import Beaten, Delivery, Exchange, Held, Report, ReportKind, Session, Verdict
 from heracles.redis.adoption import Adoption
+from heracles.redis.client import Command
 from heracles.redis.deliveries import Started, Unusable, failing, read_delivery, read_started
 from heracles.redis.entries import text_of, time_of
 from heracles.redis.keys import ref_of
+from heracles.redis.refusals import Refusal, translate
 from heracles.redis.scripts import MOST_ITEMS
 from heracles.redis.store import Store, tell_faults
 from heracles.redis.walking import chunks, chunks_of_bytes, priorities
@@ -19,6 +22,8 @@ logger = logging.getLogger("heracles.redis")
 
 #: Seconds until a worker's record is gone unless it is renewed.
 WORKER_TTL_S = 60
+#: A millisecond is for ever to Redis 6.2, which rounds down to 0.
+SHORTEST_WAIT_MS = 10
 _VERDICTS = {"a": Verdict.APPLIED, "l": Verdict.LOST, "c": Verdict.CANCELLED}
 
 
@@ -30,6 +35,8 @@ class Working:
     ) -> None:
         self._store, self._adoption, self._repair = store, adoption, repair
         self._consumer_name = consumer_name
+        #: Whether the server lets jobs be waited for, as far as is known.
+        self.can_wait = True
 
     def _consumer(self, session: Session) -> str:
         return self._consumer_name or session.consumer
@@ -45,13 +52,14 @@ class Working:
         *,
         suspects: bool,
         pause_on_error: bool,
+        wait_ms: int,
     ) -> Exchange:
         """As ``Transport.exchange``."""
         verdicts: list[Verdict] = []
         *parts, last = list(chunks_of_bytes(reports, _size)) or [()]
         for part in parts:
             verdicts += (await self._ask(queue, session, part, 0, suspects, pause_on_error)).verdicts
-        answer = await self._ask(queue, session, last, min(slots, MOST_ITEMS), suspects, pause_on_error)
+        answer = await self._ask(queue, session, last, min(slots, MOST_ITEMS), suspects, pause_on_error, wait_ms)
         verdicts += answer.verdicts
         started = list(answer.started)
         while slots > len(started) and answer.next_due_ms == 0 and answer.started:
@@ -75,13 +83,17 @@ class Working:
         slots: int,
         suspects: bool,
         pause_on_error: bool,
+        wait_ms: int = 0,
     ) -> Exchange:
         arguments: list[Argument] = [session.worker_id, self._consumer(session), session.consumer, slots]
         arguments += ["1" if suspects else "0", "1" if pause_on_error else "0"]
         for report in reports:
             arguments += self._report_arguments(report)
-        # What it started, a second call could not know: the worker has to recover it.
-        answer = await self._store.run("exchange", queue, *arguments, repeat=slots == 0)
+        if wait_ms:
+            answer = await self._run_after_wait(queue, session, arguments, wait_ms)
+        else:
+            # What it started, a second call could not know: the worker has to recover it.
+            answer = await self._store.run("exchange", queue, *arguments, repeat=slots == 0)
         is_paused, due, verdicts, now, started, foreign, _, faults, was_lost = answer
         tell_faults(queue, faults)
         if foreign:
@@ -94,6 +106,23 @@ class Working:
             next_due_ms=None if due < 0 else int(due),
             paused=bool(is_paused),
         )
+
+    async def _run_after_wait(self, queue: str, session: Session, arguments: Sequence[Argument], wait_ms: int) -> Any:
+        keys, wait_s = self._store.keys, max(wait_ms, SHORTEST_WAIT_MS) / 1000
+        wait: Command = ("BLPOP", keys.of("wake", queue), keys.of("nudge", queue, session.consumer), wait_s)
+        waited, answer = await self._store.run_after(wait, wait_s, "exchange", queue, *arguments)
+        if isinstance(waited, Refusal) and self.can_wait:
+            self.can_wait = False
+            logger.warning(
+                "queue %s: jobs cannot be waited for, so they are found by looking: %s",
+                queue,
+                translate(waited, self._store.where, str(wait[1])),
+            )
+        return answer
+
+    async def end_wait(self, queue: str, session: Session) -> None:
+        """As ``Transport.end_wait``."""
+        await self._store.leave_token(self._store.keys.of("nudge", queue, session.consumer))
 
     async def _usable(
         self, queue: str, session: Session, started: Sequence[Started], pause_on_error: bool

@@ -57,7 +57,7 @@ class SqliteListener:
         """Whether the worker has use for work of that queue."""
         return queue in self._wanted
 
-    def want(self, queues: Collection[str]) -> None:
+    def want(self, queues: Collection[str], waiting: Collection[str] = ()) -> None:
         """The queues whose WORK hints are wanted from now on; what had come for another one is handed on."""
         wanted = frozenset(queues)
         with self._lock:

@@ -123,6 +123,11 @@ class SqliteTransport:
         """As ``Transport.overlaps_calls``: they are carried out by this process itself."""
         return False
 
+    @property
+    def waits_for_jobs(self) -> bool:
+        """As ``Transport.waits_for_jobs``: the way to the store is no longer than that of a hint."""
+        return False
+
     async def open(self) -> None:
         """Make or check the file, and that it can be written."""
         await self._store.write(lambda connection: (None, None), 1, synced=False)
@@ -179,6 +184,7 @@ class SqliteTransport:
         *,
         suspects: bool = True,
         pause_on_error: bool = False,
+        wait_ms: int = 0,
     ) -> Exchange:
         """Apply the reports and start up to ``slots`` jobs."""
         answers: list[Exchange] = []
@@ -198,6 +204,9 @@ class SqliteTransport:
         work = ExchangeWork(step, self._store.hub, self._settings, self._clock)
         answer: Exchange = await self._store.write(work, len(step.reports) + step.slots, synced=self._syncs_reports)
         return answer
+
+    async def end_wait(self, queue: str, session: Session) -> None:
+        """None waits here."""
 
     async def recover(self, queue: str, session: Session, held: Sequence[Held]) -> Sequence[Delivery]:
         """What a lost answer had started."""

@@ -26,6 +26,11 @@ MOST_CALLS = 2
 #: gain little, and of jobs that end together the last waits longer for its successor.
 LARGEST_CALL = 64
 
+#: The longest time in s that a call waits in the store for jobs, and the part of a lease: it counts from the call on.
+LONGEST_WAIT_S, WAIT_OF_LEASE = 2.0, 0.25
+#: Seconds that the end of such a wait may be late in the store.
+LATE_S = 0.5
+
 #: Seconds for which a worker that is to end asks a store that is away whether it has started something.
 LAST_PATIENCE_S = 2.0
 
@@ -37,6 +42,8 @@ class _Asked(Value, frozen=True, kw_only=True):
     suspects: bool
     sent_at: float
     """By time.monotonic(), before the call: leases are counted from here."""
+    wait_s: float = 0.0
+    """How long the store may wait for jobs before it does what it is asked."""
 
     def and_also(self, other: "_Asked") -> "_Asked":
         """Both at once."""
@@ -53,6 +60,9 @@ class Fetcher:
     What comes while both are under way goes with the next one, so that batches grow with the load. Each report and each
     slot is in one call alone, and the store applies a call as a whole, so their order does not matter; see
     docs/decisions/two-exchanges.md. A call that failed is made again, when no other one is under way.
+
+    When there is nothing to do, a further call waits in the store for jobs, with the slots that are free: see
+    docs/decisions/waiting-exchange.md.
     """
 
     def __init__(
@@ -75,6 +85,11 @@ class Fetcher:
         self._poll_s = transport.settings.poll_interval_ms / 1000
         self._most = min((lane.settings.concurrency + 1) // 2, LARGEST_CALL)
         self._calls: set[asyncio.Task[None]] = set()
+        #: The call that waits for jobs, and whether it was told to wait no longer.
+        self._waiting: asyncio.Task[None] | None = None
+        self._is_hurried = False
+        self._hurrying: set[asyncio.Task[None]] = set()
+        self._doubting: asyncio.TimerHandle | None = None
         self._is_nudged = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -98,7 +113,9 @@ class Fetcher:
         finally:
             self._has_ended = True
             self._stop_timer()
-            calls = tuple(self._calls)
+            if self._doubting is not None:
+                self._doubting.cancel()
+            calls = (*self._calls, *self._hurrying, *(() if self._waiting is None else (self._waiting,)))
             for call in calls:
                 call.cancel()
             if calls:
@@ -124,13 +141,21 @@ class Fetcher:
             else:
                 call = self._make(self._ask, *self._next_call())
             self._calls.add(self._loop.create_task(call))
-        if self._lane.is_done and self._unsure is None and not self._calls:
+        if self._waiting is not None:
+            self._hurry_if_needed(now)
+        elif not self._calls and not self._wait_for_jobs():
+            # Whatever has come between: never without a reason to ask again.
+            self._look_after_poll_interval()
+        if self._lane.is_done and self._unsure is None and not self._calls and self._waiting is None:
             self._is_done.set()
         self._set_timer(now)
 
     def _may_call(self, now: float) -> bool:
         if not self._calls:
-            return self._unsure is not None or self._lane.has_reason(now)
+            if self._unsure is not None:
+                # What waits may be about to start jobs too, which would then be begun twice.
+                return self._waiting is None
+            return self._lane.has_reason(now)
         return self._is_worth_another(now)
 
     def _is_worth_another(self, now: float) -> bool:
@@ -142,6 +167,41 @@ class Fetcher:
             and not self._is_one_by_one
             and self._lane.has_reason(now)
         )
+
+    # ------------------------------------------------------------------------------------------------ waiting for jobs
+
+    def _wait_for_jobs(self) -> bool:
+        """There is nothing to do: let the store answer as soon as there is, if it can."""
+        if self._unsure is not None or self._failures or self._is_one_by_one:
+            return False
+        slots = self._lane.take_slots_to_wait()
+        if slots:
+            wait_s = min(self._poll_s * random.uniform(0.9, 1.0), LONGEST_WAIT_S, self._lease_s * WAIT_OF_LEASE)
+            asked = self._asked(slots, wait_s)
+            self._is_hurried, self._lane.is_waiting = False, True
+            self._waiting = self._loop.create_task(self._make(self._ask, (), asked))
+        return slots > 0
+
+    def _hurry_if_needed(self, now: float) -> None:
+        """The call that waits has the slots for what else would be a reason to ask."""
+        is_needed = self._unsure is not None or not self._lane.waits or self._lane.next_look <= now
+        if is_needed and not self._is_hurried:
+            self._is_hurried = True
+            task = self._loop.create_task(self._hurry())
+            self._hurrying.add(task)
+            task.add_done_callback(self._hurrying.discard)
+
+    async def _hurry(self) -> None:
+        try:
+            await self._transport.end_wait(self._lane.queue, self._session)
+        except TransportError as error:
+            logger.debug("queue %s: jobs are waited for a little longer: %s", self._lane.queue, error)
+
+    def _doubt(self) -> None:
+        """A wait whose answer was lost is over in the store, which may have started jobs until now."""
+        if self._unsure is None:
+            self._unsure = _Asked(slots=0, suspects=False, sent_at=time.monotonic())
+        self._nudge()
 
     def _set_timer(self, now: float) -> None:
         """So that it is considered again when it is time to look. One that fires too early does no harm."""
@@ -171,7 +231,10 @@ class Fetcher:
             logger.exception("unexpected error in the exchange of queue %s", self._lane.queue)
             await self._failed(error)
         # Not where it was cancelled: then `run` is ending.
-        self._calls.remove(_this_task())
+        if _this_task() is self._waiting:
+            self._waiting = None
+        else:
+            self._calls.remove(_this_task())
         self._nudge()
 
     async def _ask(self, reports: Sequence[Pending], asked: _Asked) -> None:
@@ -180,10 +243,15 @@ class Fetcher:
         try:
             answer = await self._exchange(reports, asked)
         except BaseException as error:
+            self._lane.is_waiting &= not asked.wait_s
             if asked.slots:
                 self._unsure = asked if self._unsure is None else self._unsure.and_also(asked)
+            if asked.wait_s:
+                over_at = asked.sent_at + asked.wait_s + LATE_S
+                self._doubting = self._loop.call_later(max(over_at - time.monotonic(), 0), self._doubt)
             self._keep(reports, is_refused=not isinstance(error, TransportUnavailableError | asyncio.CancelledError))
             raise
+        self._lane.is_waiting &= not asked.wait_s
         self._answered()
         for pending, verdict in zip(reports, answer.verdicts, strict=True):
             self._lane.settle(pending, verdict)
@@ -209,11 +277,15 @@ class Fetcher:
             asked.slots,
             suspects=asked.suspects,
             pause_on_error=self._lane.settings.pause_on_error,
+            wait_ms=round(asked.wait_s * 1000),
         )
 
     def _take(self, most: int | None = None) -> _Asked:
-        slots = self._lane.take_slots(most)
-        return _Asked(slots=slots, suspects=slots > 0 and self._lane.suspects.ask(), sent_at=time.monotonic())
+        return self._asked(self._lane.take_slots(most))
+
+    def _asked(self, slots: int, wait_s: float = 0.0) -> _Asked:
+        suspects = slots > 0 and self._lane.suspects.ask()
+        return _Asked(slots=slots, suspects=suspects, sent_at=time.monotonic(), wait_s=wait_s)
 
     def _begin(self, started: Sequence[Delivery], asked: _Asked) -> None:
         """Run what came, and give back the slots that were taken for more."""
@@ -231,13 +303,17 @@ class Fetcher:
         self._lane.return_slots(asked.slots - len(started))
 
     def _plan_next_look(self, answer: Exchange) -> None:
-        self._lane.look_within(self._poll_s * random.uniform(0.9, 1.0))
+        if not self._lane.waits:
+            self._look_after_poll_interval()
         if answer.next_due_ms is None or answer.paused:
             return
         if answer.next_due_ms > 0 or answer.started:
             self._lane.look_within(answer.next_due_ms / 1000)
         else:
             self._lane.look_within(NOTHING_STARTED_PAUSE_S)
+
+    def _look_after_poll_interval(self) -> None:
+        self._lane.look_within(self._poll_s * random.uniform(0.9, 1.0))
 
     async def _recover(self, asked: _Asked) -> None:
         """Get what calls whose answers were lost had started."""

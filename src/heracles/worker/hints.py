@@ -38,6 +38,8 @@ class Hints:
         self._listener: Listener | None = None
         #: The queues that could take a job on.
         self._wanted: set[str] = set()
+        #: Whether they hear of jobs by themselves.
+        self._waits = False
         self._was_exhausted = False
         self._is_to_tell = False
         self._is_closed = False
@@ -70,16 +72,18 @@ class Hints:
 
         Told after all that is ready now, and only of what has changed, for there may be thousands of queues.
         """
-        if self._slots.is_exhausted != self._was_exhausted:
+        lane = self._lanes[queue]
+        if self._slots.is_exhausted != self._was_exhausted or lane.waits != self._waits:
             self.update_all()
-        elif self._lanes[queue].has_room != (queue in self._wanted):
+        elif lane.takes_jobs != (queue in self._wanted):
             self._wanted ^= {queue}
             self._tell_soon()
 
     def update_all(self) -> None:
         """Any queue may have."""
         self._was_exhausted = self._slots.is_exhausted
-        self._wanted = {queue for queue, lane in self._lanes.items() if lane.has_room}
+        self._wanted = {queue for queue, lane in self._lanes.items() if lane.takes_jobs}
+        self._waits = any(lane.waits for lane in self._lanes.values())
         self._tell_soon()
 
     def _tell_soon(self) -> None:
@@ -90,7 +94,8 @@ class Hints:
     def _tell(self) -> None:
         self._is_to_tell = False
         if self._listener is not None:
-            self._listener.want(frozenset(self._wanted))
+            wanted = frozenset(self._wanted)
+            self._listener.want(*(((), wanted) if self._waits else (wanted,)))
 
     async def _listen(self) -> None:
         if self._is_closed:

@@ -39,7 +39,15 @@ class Crew(NamedTuple):
 class Lane:
     """Without a lock: everything happens on the worker's event loop."""
 
-    def __init__(self, queue: str, settings: QueueSettings, max_result_bytes: int, held: HeldJobs, crew: Crew) -> None:
+    def __init__(
+        self,
+        queue: str,
+        settings: QueueSettings,
+        max_result_bytes: int,
+        held: HeldJobs,
+        crew: Crew,
+        can_wait: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.queue = queue
         self.settings = settings
         self.suspects = crew.suspects
@@ -47,6 +55,9 @@ class Lane:
         self._held = held
         self._executor = crew.executor
         self._slots = crew.slots
+        self._can_wait = can_wait
+        #: A call that waits in the store for jobs is under way.
+        self.is_waiting = False
         self._loop = asyncio.get_running_loop()
         self._changed: Callable[[], None] = _nothing
         self._reports: list[Pending] = []
@@ -86,10 +97,20 @@ class Lane:
         """Ask for jobs after that time at the latest."""
         self._look_at = min(self._look_at, self._loop.time() + seconds)
 
+    def reconsider(self) -> None:
+        """Something has changed on which it depends what to ask."""
+        self._changed()
+
     @property
-    def has_room(self) -> bool:
+    def waits(self) -> bool:
+        """Whether it hears of jobs by a call that waits for them in the store, for which it keeps its free slots: where
+        no other queue could need them, and the store knows how."""
+        return not self._is_closed and self._slots.serve_one_queue and self._can_wait()
+
+    @property
+    def takes_jobs(self) -> bool:
         """Whether it could begin another job now."""
-        return self._slots.has_room(self.queue)
+        return self.is_waiting or self._slots.has_room(self.queue)
 
     def _should_look(self, now: float) -> bool:
         wants = not self._is_closed and self._look_at <= now
@@ -127,6 +148,10 @@ class Lane:
         if count and count != most:
             self._look_at = math.inf
         return count
+
+    def take_slots_to_wait(self) -> int:
+        """For how many jobs to wait; the time to look stays."""
+        return self._slots.take(self.queue) if self.waits else 0
 
     def return_slots(self, count: int) -> None:
         """So many were taken for jobs that did not come."""

@@ -68,7 +68,14 @@ class Link:
         if transport not in self._opened:
             await transport.open()
             self._opened.add(transport)
-        lane = Lane(queue, settings, transport.settings.max_result_bytes, self._held, self._crew)
+        lane = Lane(
+            queue,
+            settings,
+            transport.settings.max_result_bytes,
+            self._held,
+            self._crew,
+            lambda: transport.waits_for_jobs,
+        )
         self._lanes[queue], self._transports[queue] = lane, transport
         self._fetchers[queue] = Fetcher(lane, transport, self._session, self._held, self._health, self._hints.update)
 
@@ -78,6 +85,12 @@ class Link:
             self._upkeep.serve(self._transports)
         await self._upkeep.show()
         await self._hints.listen_anew()
+
+    def reconsider(self) -> None:
+        """The worker serves a further queue, here or on another store."""
+        self._hints.update_all()
+        for lane in self._lanes.values():
+            lane.reconsider()
 
     def begin(self, queue: str) -> None:
         """Take jobs. Apart from ``announce``, for a start that is given up must leave no job running."""

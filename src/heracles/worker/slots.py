@@ -79,6 +79,11 @@ class Slots:
         """Whether no queue could take one, by the cap of all together."""
         return self._cap is not None and self._used >= self._cap
 
+    @property
+    def serve_one_queue(self) -> bool:
+        """Whether no other queue could want what one has taken."""
+        return len(self._seats) == 1
+
     def share(self, queue: str) -> int:
         """How many it could take now."""
         seat = self._seats[queue]

@@ -264,6 +264,8 @@ class Worker:
         transport = self._source.transport_of(name)
         link = await self._link(transport)
         await link.serve(name, transport, QueueSettings([*self._queues[name], settings_given(name)]))
+        for each in self._links:
+            each.reconsider()
         served(name, transport.identity)
         return link
 
