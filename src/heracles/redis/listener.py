@@ -21,6 +21,9 @@ logger = logging.getLogger("heracles.redis")
 
 #: Seconds that one blocking command waits; below every socket's time-out.
 BLOCK_S = 2.0
+#: The most queues that one connection waits for. The server takes time for each of their keys when a wait begins and
+#: when it ends, and so do we: with 1,000 on one connection a job started 1 ms later than with 100 on each of ten.
+MOST_WATCHED = 100
 #: The first and the longest pause before a lost connection is opened again.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 #: What stands in messages of ours, whose cancellation the store has done already.
@@ -44,8 +47,9 @@ class RedisListener:
     ) -> None:
         self._store, self._queues, self._cancel_foreign = store, tuple(queues), cancel_foreign
         # In a cluster only keys of one queue can be waited for at once.
-        groups = [(queue,) for queue in queues] if store.endpoint.in_cluster else [self._queues]
-        self._watches = [TokenWatch(store, session, group, self._hear) for group in groups if group]
+        most = 1 if store.endpoint.in_cluster else MOST_WATCHED
+        groups = [self._queues[first : first + most] for first in range(0, len(self._queues), most)]
+        self._watches = [TokenWatch(store, session, group, self._hear) for group in groups]
         self._peeking = Peeking(store, queues, cancel_all)
         self._signals: dict[Signal, None] = {}
         self._arrived = asyncio.Event()
