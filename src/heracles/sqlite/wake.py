@@ -1,5 +1,6 @@
 """Who is woken by what: listeners for work and cancels, readers for changes, in this process and in others."""
 
+import asyncio
 import random
 import threading
 import time
@@ -38,7 +39,7 @@ class Bell(Protocol):
     """Reaches the other processes that use the same file."""
 
     @property
-    def name(self) -> str:
+    def own_names(self) -> Sequence[str]:
         """This process, as others know it."""
         ...
 
@@ -46,11 +47,11 @@ class Bell(Protocol):
         """Pass each message of others on to that."""
         ...
 
-    def advertise(self, kind: str, queue: str) -> None:
-        """Let others know that this process wants such messages."""
+    def advertise(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Let others know that this process wants such messages, read by that loop or else by a thread."""
         ...
 
-    def withdraw(self, kind: str, queue: str) -> None:
+    def withdraw(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """It wants them no more."""
         ...
 
@@ -66,15 +67,15 @@ class Bell(Protocol):
 class Silence:
     """The bell of a store that only one process uses."""
 
-    name = ""
+    own_names: Sequence[str] = ()
 
     def answer(self, receive: Callable[[Message], None]) -> None:
         """Nobody sends any."""
 
-    def advertise(self, kind: str, queue: str) -> None:
+    def advertise(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Nobody to tell."""
 
-    def withdraw(self, kind: str, queue: str) -> None:
+    def withdraw(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Nobody to tell."""
 
     def names(self, kind: str, queue: str) -> Sequence[str]:
@@ -97,6 +98,11 @@ class Ear(Protocol):
     @property
     def queues(self) -> Sequence[str]:
         """The queues that it listens to."""
+        ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """Where it waits."""
         ...
 
     def wants(self, queue: str) -> bool:
@@ -132,7 +138,7 @@ class Hub:
         for queue in ear.queues:
             with self._lock:
                 self._ears.setdefault(queue, []).append(ear)
-            self._bell.advertise(WORK, queue)
+            self._bell.advertise(WORK, queue, ear.loop)
 
     def part(self, ear: Ear) -> None:
         """Stop it; what it was woken for goes to another."""
@@ -142,7 +148,7 @@ class Hub:
                 self._full.discard((queue, ear.consumer))
                 woken = (queue, ear.consumer) in self._woken
                 self._woken.discard((queue, ear.consumer))
-            self._bell.withdraw(WORK, queue)
+            self._bell.withdraw(WORK, queue, ear.loop)
             if woken:
                 self.wake(queue)
 
@@ -242,7 +248,7 @@ class Hub:
         with self._lock:
             ears = [ear for ear in self._ears.get(queue, ()) if ear.wants(queue)]
             mine = [ear for ear in ears if (queue, ear.consumer) not in self._full]
-        message = Message(WORK, queue, tried=tuple(tried) if mine else (*tried, self._bell.name))
+        message = Message(WORK, queue, tried=tuple(tried) if mine else (*tried, *self._bell.own_names))
         while others or mine:
             pick = random.randrange(len(others) + len(mine))
             if pick < len(mine):
