@@ -113,12 +113,28 @@ async def test_a_slot_that_moves_loses_nothing(driver: Driver, cluster: Cluster)
         stop.set()
         await task
         # The next test finds the cluster as it was.
-        begin_move(target, source, slot)
-        move_keys(target, source, slot, 100_000)
-        end_move(cluster, source, slot)
+        move(cluster, target, source, slot)
     await eventually(lambda: has_counts(driver, {"COMPLETED": 10, "PENDING": 40 + len(put)}))
     await eventually(lambda: is_heard(driver, listener))
     await listener.close()
+
+
+async def test_a_wait_follows_its_slot(driver: Driver, cluster: Cluster) -> None:
+    await driver.exchange((), 1, wait_ms=50)
+    source = cluster.server_of("{emails}")
+    target = next(server for server in cluster.servers if server is not source)
+    slot = source.command("CLUSTER", "KEYSLOT", "{emails}")
+    move(cluster, source, target, slot)
+    try:
+        # Refused where it was, it is answered at once where it is now. The next one waits there.
+        await driver.exchange((), 1, wait_ms=60_000)
+        task = asyncio.create_task(driver.exchange((), 1, wait_ms=60_000))
+        done, _ = await asyncio.wait([task], timeout=0.3)
+        assert not done
+        made = await driver.put()
+        assert ids((await asyncio.wait_for(task, 20)).started) == [made.dispatch_id]
+    finally:
+        move(cluster, target, source, slot)
 
 
 async def is_heard(driver: Driver, listener: object) -> bool:
@@ -154,6 +170,12 @@ def begin_move(source: Server, target: Server, slot: int) -> None:
 def move_keys(source: Server, target: Server, slot: int, count: int) -> None:
     for key in source.command("CLUSTER", "GETKEYSINSLOT", slot, count):
         source.command("MIGRATE", HOST, target.port, key.decode(), 0, 5000)
+
+
+def move(cluster: Cluster, source: Server, target: Server, slot: int) -> None:
+    begin_move(source, target, slot)
+    move_keys(source, target, slot, 100_000)
+    end_move(cluster, target, slot)
 
 
 def end_move(cluster: Cluster, target: Server, slot: int) -> None:

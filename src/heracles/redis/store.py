@@ -148,6 +148,9 @@ class Store:
         try:
             async with asyncio.timeout(wait_s + LATE_S), self.borrowed_wire(keys[0]) as wire:
                 waited, answer = [await reply for reply in (wire.send(wait, wait_s), wire.send(call, wait_s))]
+                if isinstance(answer, Refusal):
+                    # Where it leads, the key may be no more.
+                    wire.drop("a wait was refused")
         except TimeoutError:
             raise LostError(f"{self.where}: a wait has had no end") from None
         if isinstance(answer, Refusal):
