@@ -61,13 +61,17 @@ TRANSITIONS: Mapping[JobStatus | None, frozenset[JobStatus]] = {
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the frozen values."""
+    """Base of the frozen values.
+
+    Those that come by the thousand and hold nothing but numbers and text, of which no cycle can be made, are none of
+    the garbage collector's business (``gc=False``).
+    """
 
 
 # ---------------------------------------------------------------------------------------------- producer to store
 
 
-class Envelope(Value, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(Value, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One dispatch, encoded: what a producer hands to ``Transport.enqueue``.
 
     Everything after ``priority`` that is None was not given at dispatch: the worker's code decides it.
@@ -127,7 +131,7 @@ class Session(Value, frozen=True, kw_only=True):
     consumer: str
 
 
-class Delivery(Value, frozen=True, kw_only=True):
+class Delivery(Value, frozen=True, kw_only=True, gc=False):
     """A job that the store has started for a worker: its status is RUNNING and its lease runs."""
 
     envelope: Envelope
@@ -165,7 +169,7 @@ class ReportKind(enum.Enum):
     """The code of a job that was cancelled, or reported with ``still_running``, has ended: slot, lock, retry go on."""
 
 
-class Report(Value, frozen=True, kw_only=True):
+class Report(Value, frozen=True, kw_only=True, gc=False):
     """One worker's word on one job; applied only while ``token`` is the job's current one."""
 
     job_id: str

@@ -46,10 +46,11 @@ class JobRun(msgspec.Struct, kw_only=True):
     @classmethod
     def of(cls, queue: str, delivery: Delivery) -> "JobRun":
         """The run that a delivery starts."""
+        envelope = delivery.envelope
         return cls(
-            id=delivery.envelope.job_id,
-            dispatch_id=delivery.envelope.dispatch_id,
-            job_name=delivery.envelope.name,
+            id=envelope.job_id,
+            dispatch_id=envelope.dispatch_id,
+            job_name=envelope.name,
             queue_name=queue,
             token=delivery.token,
             retries=delivery.retries,

@@ -28,12 +28,21 @@ Started = Delivery | Unusable
 
 def read_started(values: Sequence[Any], now_ms: int) -> Sequence[Started]:
     """Of the values that exchange.lua returns."""
-    items = [values[at : at + STARTED_STRIDE] for at in range(0, len(values), STARTED_STRIDE)]
-    return [read_delivery(item, now_ms) if isinstance(item[3], list) else _read_plain(item, now_ms) for item in items]
+    items = zip(*[iter(values)] * STARTED_STRIDE, strict=True)
+    return [read_delivery(item, now_ms) if isinstance(item[3], list) else _read_plain(now_ms, *item) for item in items]
 
 
-def _read_plain(item: Sequence[Any], now_ms: int) -> Started:
-    message, priority, created, name, args, job_id, dispatch_id, further = item
+def _read_plain(
+    now_ms: int,
+    message: bytes,
+    priority: int,
+    created: bytes,
+    name: bytes,
+    args: bytes,
+    job_id: bytes,
+    dispatch_id: bytes,
+    further: Sequence[bytes],
+) -> Started:
     try:
         envelope = plain_envelope(name, args, job_id, dispatch_id, priority, further)
     except NOT_OURS:

@@ -10,6 +10,9 @@ from typing import Protocol
 from heracles.model import Delivery, Held, JobStatus, Report
 from heracles.worker.plan import Plan
 
+#: From this many starts without a report on, a job runs without another such job beside it in its worker.
+SUSPECT_DELIVERIES = 3
+
 #: A job's queue, dispatch id and token: the same dispatch started again is another one to hold.
 Key = tuple[str, str, int]
 
@@ -35,8 +38,8 @@ class CancelFlag(Protocol):
 class HeldJob:
     """One started job. All is written on the worker's event loop, except where said."""
 
-    __slots__ = ("begun", "delivery", "ended", "flag", "is_lost", "is_settling", "key", "lease_until",
-                 "outlived_its_report", "plan", "queue", "refused_since", "report", "stop", "task",
+    __slots__ = ("begun", "delivery", "ended", "flag", "is_lost", "is_settling", "is_suspect", "key",
+                 "lease_until", "outlived_its_report", "plan", "queue", "refused_since", "report", "stop", "task",
                  "thread_id")  # fmt: skip
 
     def __init__(self, queue: str, delivery: Delivery, plan: Plan, lease_until: float) -> None:
@@ -44,6 +47,8 @@ class HeldJob:
         self.delivery = delivery
         self.plan = plan
         self.key: Key = (queue, delivery.envelope.dispatch_id, delivery.token)
+        #: Whether it may be what took its last workers down.
+        self.is_suspect = delivery.deliveries >= SUSPECT_DELIVERIES
         #: By time.monotonic(); prolonged by the upkeep thread.
         self.lease_until = lease_until
         #: The job has been reclaimed or its lease has ended: no longer renewed. Written by the upkeep thread too.
@@ -64,11 +69,6 @@ class HeldJob:
         #: By time.monotonic(): since when the store refuses that report.
         self.refused_since: float | None = None
 
-    @property
-    def is_suspect(self) -> bool:
-        """Whether it may be what took its last workers down."""
-        return self.delivery.deliveries >= SUSPECT_DELIVERIES
-
     def raise_flag(self) -> None:
         """Show the code that it should end; from any thread."""
         if self.flag is not None:
@@ -87,10 +87,6 @@ class HeldJob:
 
     def __str__(self) -> str:
         return f"{self.delivery.envelope.name} {self.delivery.envelope.dispatch_id}"
-
-
-#: From this many starts without a report on, a job runs without another such job beside it in its worker.
-SUSPECT_DELIVERIES = 3
 
 
 class HeldJobs:

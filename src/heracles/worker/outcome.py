@@ -6,7 +6,7 @@ from heracles.model import Value
 from heracles.worker.held import Stop
 
 
-class Completed(Value, frozen=True, kw_only=True):
+class Completed(Value, frozen=True, kw_only=True, gc=False):
     """The job is done. ``result`` is encoded."""
 
     result: bytes

@@ -121,10 +121,10 @@ class Slots:
             return
         seat = self._seats[queue]
         self._book(seat, -count)
-        if self._cap is None:
-            if seat.wants:
-                seat.wake()
-        elif self._wanting:
+        # For each job that ends: no row is made where nobody else stands in it.
+        if seat.wants and (self._cap is None or len(self._wanting) == 1):
+            seat.wake()
+        elif self._cap is not None and self._wanting:
             self._wake(self._free())
 
     def _free(self) -> int:
