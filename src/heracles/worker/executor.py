@@ -10,6 +10,8 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from heracles.codec import encode_result, error_text
 from heracles.errors import ArgumentsError, Fail, JobRegistrationError, ResultError
 from heracles.job import RUN, Job, JobDefinition, JobRun
@@ -121,21 +123,16 @@ class Executor:
             call.ended(job, timed_out(job.plan.timeout_ms, _stack(job), still_running=True))
 
 
-class _Call:
+class _Call(msgspec.Struct, eq=False):
     """The call of one job's code. Whatever it raises, SystemExit and the like included, is its own failure."""
 
-    __slots__ = ("_definition", "_limit", "_run", "ended", "ending", "job")
-
-    def __init__(
-        self, job: HeldJob, definition: JobDefinition, run: JobRun, max_result_bytes: int, ended: Ended
-    ) -> None:
-        self.job = job
-        self.ended = ended
-        self._definition = definition
-        self._run = run
-        self._limit = max_result_bytes
-        #: None: it was too late to begin.
-        self.ending: Ending | None = None
+    job: HeldJob
+    definition: JobDefinition
+    run: JobRun
+    max_result_bytes: int
+    ended: Ended
+    ending: Ending | None = None
+    """None: it was too late to begin."""
 
     def begin(self) -> Job | None:
         """The job, built; None where it was too late, or where it could not be built."""
@@ -145,10 +142,10 @@ class _Call:
         if not job.begun:
             return None
         # Task and thread have a context of their own, which ends with them.
-        RUN.set(self._run)
+        RUN.set(self.run)
         envelope = job.delivery.envelope
         try:
-            return self._definition.build(envelope.args, envelope.kwargs, self._run)
+            return self.definition.build(envelope.args, envelope.kwargs, self.run)
         except BaseException as error:  # noqa: BLE001 - the constructor is user code too
             self.ending = _not_built(error)
             return None
@@ -165,7 +162,7 @@ class _Call:
     def returned(self, value: object) -> None:
         """The code returned that."""
         try:
-            self.ending = Completed(result=encode_result(value, self._limit))
+            self.ending = Completed(result=encode_result(value, self.max_result_bytes))
         except ResultError as error:
             self.ending = _failed_for_good(error)
 
