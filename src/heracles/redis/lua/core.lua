@@ -6,6 +6,9 @@ local core = {}
 local KEPT_CHANGES, CHANGES_A_CUT = 10000, 1000
 -- How many jobs of a final status can be listed.
 local KEPT_FINISHED = 1000
+-- Redis walks through all of a small sorted set for each member that it adds or removes, unless it has had one of more
+-- than 64 bytes since it was empty: with so many jobs in a call, a member of that kind comes and goes.
+local WIDE_FROM = 8
 local meta_seq
 
 -- With a full memory, Redis refuses a script whose first write takes memory, and none that has freed some before.
@@ -140,7 +143,12 @@ end
 
 -- Writes what was gathered for many jobs at once.
 function core.settle()
-  if #leased > 0 then
+  if #leased >= 2 * WIDE_FROM then
+    local wide = '-----------------------------------------------------------------'
+    call('ZADD', K.leases, '0', wide, unpack(leased))
+    call('ZREM', K.leases, wide)
+    leased = {}
+  elseif #leased > 0 then
     call('ZADD', K.leases, unpack(leased))
     leased = {}
   end

@@ -53,14 +53,17 @@ end
 
 local function apply_reports()
   local verdicts, at, last = {}, FIRST_REPORT, #ARGV
+  local status = K.status .. ':'
   while at <= last do
     local shared, is_applied, stride = ARGV[at], false, STRIDE
     if shared ~= '' then
-      is_applied = complete_plain('job_' .. shared, 'dispatch_' .. shared, ARGV[at + 2], ARGV[5], 0, ARGV[at + 3])
+      is_applied = complete_plain(status .. 'job_' .. shared .. ':dispatch_' .. shared,
+        'dispatch_' .. shared .. ':job_' .. shared, ARGV[at + 1], ARGV[at + 2], ARGV[5], 0, ARGV[at + 3])
       stride = PLAIN_STRIDE
     elseif ARGV[at + 1] == 'completed' then
-      is_applied = ARGV[at + 4] == '1' and complete_plain(ARGV[at + 2], ARGV[at + 3], ARGV[at + 6], ARGV[at + 7],
-        tonumber(ARGV[at + 8]), ARGV[at + 9])
+      local id, dispatch = ARGV[at + 2], ARGV[at + 3]
+      is_applied = ARGV[at + 4] == '1' and complete_plain(status .. id .. ':' .. dispatch, dispatch .. ':' .. id,
+        ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], tonumber(ARGV[at + 8]), ARGV[at + 9])
       stride = COMPLETED_STRIDE
     end
     verdicts[#verdicts + 1] = is_applied and 'a' or law().reports.apply(at)
@@ -70,7 +73,8 @@ local function apply_reports()
 end
 
 local function read(priority, count)
-  local answer = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS',
+  local most = count == slots and ARGV[11] or count
+  local answer = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS',
     core.stream_of(priority), '>')
   if answer and answer.err then
     return law().starting.read_again(priority, count, answer)

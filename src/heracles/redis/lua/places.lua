@@ -269,7 +269,8 @@ end
 -- A record that somebody removed, made anew from what else is known of a job of ours. Its count stands. token: where it is
 -- not known, one above all that it can have had.
 function places.revive(job, status, token, message, priority, fields)
-  local has = { status = status, token = token or format('%.0f', now), createdAt = now_iso, messageId = message or nil }
+  local has = { status = status, token = token or format('%.0f', now), retries = '0', createdAt = now_iso,
+    messageId = message or nil }
   if priority ~= 10 then
     has.priority = priority
   end

@@ -11,6 +11,8 @@ local started, foreign = {}, {}
 local STARTED_STRIDE = 8
 local started_count = 0
 local lease_end
+-- By time to live in s: when records end.
+local ends = {}
 -- Whether a stream's group was gone, and with it perhaps the stream.
 local was_lost = false
 
@@ -36,9 +38,9 @@ local function start_plain(priority, message, fields)
     return false
   end
   local key = K.status .. ':' .. id .. ':' .. dispatch
-  -- The hash that another program writes has the job's id.
-  local found = redis.pcall('HMGET', key, 'status', 'messageId', 'createdAt', 'token', 'jobId')
-  if found[1] ~= 'pending' or found[2] ~= message or not found[3] or found[4] or found[5] then
+  -- A job has retries from its first start on, and in the hash that another program writes.
+  local found = redis.pcall('HMGET', key, 'status', 'messageId', 'createdAt', 'retries')
+  if found[1] ~= 'pending' or found[2] ~= message or not found[3] or found[4] then
     return false
   end
   -- Ours are written compactly.
@@ -59,28 +61,34 @@ local function start_plain(priority, message, fields)
   return true
 end
 
--- The report that a job has completed whose first run it was, under the token of that. ttl: of its record; cool: ms until
--- the next of its job id may start.
-local function complete_plain(id, dispatch, name, ttl, cool, result)
-  local key = K.status .. ':' .. id .. ':' .. dispatch
-  local found = redis.pcall('HMGET', key, 'status', 'token', 'messageId', 'priority', 'overlap', 'indexed')
-  if found[1] ~= 'running' or found[2] ~= '1' or not found[3] or #result > LONGEST_IN_HASH then
+-- The report that a job has completed whose first run it was, under the token of that. key, ref: of the job; receipt: says
+-- where its entry stands; ttl: of its record; cool: ms until the next of its job id may start.
+local function complete_plain(key, ref, receipt, name, ttl, cool, result)
+  local found = redis.pcall('HMGET', key, 'status', 'token', 'overlap', 'indexed')
+  if found[1] ~= 'running' or found[2] ~= '1' or #result > LONGEST_IN_HASH then
     return false
   end
-  local ref = dispatch .. ':' .. id
   if result == '' then
     core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', name)
   else
     core.change(key, ref, 'running', 'completed', nil, 'completedAt', now_iso, 'name', name, 'result', result)
   end
-  call('EXPIRE', key, ttl)
-  longest_ttl = max(longest_ttl, tonumber(ttl))
+  if not ends[ttl] then
+    ends[ttl] = format('%.0f', now + 1000 * ttl)
+    longest_ttl = max(longest_ttl, tonumber(ttl))
+  end
+  call('PEXPIREAT', key, ends[ttl])
   unleased[#unleased + 1] = ref
   core.push(finished, 'completed', ref)
-  core.push(closed, tonumber(found[4]) or 10, found[3])
-  if found[5] or found[6] then
-    local places, job = law().places, { id = id, dispatch = dispatch, ref = ref }
-    places.attempt(places.part, job, found[5], found[6] and ttl, cool)
+  local message, priority = receipt, 10
+  if find(receipt, ' ', 1, true) then
+    message, priority = match(receipt, '^(%S+) (%d+)')
+    priority = tonumber(priority)
+  end
+  core.push(closed, priority, message)
+  if found[3] or found[4] then
+    local jobs, places = law().jobs, law().places
+    places.attempt(places.part, jobs.named(jobs.parts_of(ref)), found[3], found[4] and ttl, cool)
   end
   return true
 end

@@ -18,18 +18,19 @@ local floor, format, huge, max, min = math.floor, string.format, math.huge, math
 local group, lease, most_entries = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
 
 -- K.stream, K.leases, …: the queue's key of that kind.
-local K = setmetatable({}, {
+local prefix, queue = ARGV[1] .. ':', ':' .. ARGV[2]
+local K = setmetatable({ meta = KEYS[1], status = prefix .. 'status' .. queue, stream = prefix .. 'stream' .. queue }, {
   __index = function(names, kind)
-    local name = ARGV[1] .. ':' .. kind .. ':' .. ARGV[2]
+    local name = prefix .. kind .. queue
     names[kind] = name
     return name
   end,
 })
 
 local time = call('TIME')
-local now = time[1] * 1000 + floor(time[2] / 1000)
--- Turned into text once: as a number it would be at each use.
-local now_text = format('%.0f', now)
+-- As text too, made once: Redis turns each number among its arguments into text at some cost.
+local now_text = time[1] .. sub('00000' .. time[2], -6, -4)
+local now = tonumber(now_text)
 
 -- Epoch ms as ISO 8601 in UTC.
 local function iso(ms)
