@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from heracles.sqlite import SqliteTransport
     from heracles.worker import RedisWorker, SqliteWorker, Worker
 
-#: Where the names are that ``import heracles`` leaves alone: the Redis client takes longer to import than all the rest,
-#: and a producer needs no worker.
+#: Where the names are that ``import heracles`` leaves alone: a program uses one store, and a producer needs no worker.
 _LATE = {
     "Redis": "heracles.redis",
     "RedisTransport": "heracles.redis",
