@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 #: How many arguments all scripts have in common: see state.lua.
@@ -56,7 +56,7 @@ class Script(NamedTuple):
 
 def source(name: str) -> str:
     """The text of one file."""
-    return files("heracles.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return Path(__file__).with_name("lua").joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
 def fragments_of(name: str) -> Fragments:
