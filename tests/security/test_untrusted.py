@@ -22,7 +22,7 @@ LOADERS = {
     "cli/main.py",
     "cli/app.py",
     "cli/work.py",
-    "redis/scripts.py",
+    "redis/connections.py",
     "sqlite/queries.py",
     "sqlite/database.py",
 }
