@@ -44,10 +44,10 @@ async def overlapped(
 class Coalescer(Generic[Item, Answer]):
     """Joins the items that are submitted while a call is under way into the next call, in their order.
 
-    It belongs to one event loop. With ``overlaps`` two calls are under way at most, the second only for many items, so
-    that a store that slows down gets larger batches, not more of them; without, one. An idle one calls at once: for all
-    that is ready now, or, where the last call was for a single item, in the task of the caller, who is likely to be
-    alone again.
+    It belongs to the event loop that runs when it is made. With ``overlaps`` two calls are under way at most, the
+    second only for many items, so that a store that slows down gets larger batches, not more of them; without, one. An
+    idle one calls at once: for all that is ready now, or, where the last call was for a single item, in the task of the
+    caller, who is likely to be alone again.
 
     A caller that is cancelled takes its item back if its call has not begun, and harms no other caller if it has.
     When ``backlog`` items wait, further callers wait before they add theirs.
@@ -62,6 +62,7 @@ class Coalescer(Generic[Item, Answer]):
         overlaps: bool = True,
     ) -> None:
         self._call = call
+        self._loop = asyncio.get_running_loop()
         self._most = most
         self._most_calls = MOST_CALLS if overlaps else 1
         self._backlog = backlog
@@ -75,20 +76,27 @@ class Coalescer(Generic[Item, Answer]):
         #: Done at the end of a call: for callers beyond the backlog.
         self._next_end: asyncio.Future[None] | None = None
 
-    async def submit(self, item: Item) -> Answer:
-        """The answer to this item; raises what its call raised."""
+    def submit(self, item: Item) -> Awaitable[Answer]:
+        """The answer to this item, to be awaited at once, in a task; raises what its call raised."""
+        # No coroutine that awaits one of these three: each level of awaiting costs every dispatch.
+        if len(self._waiting) >= self._backlog:
+            return self._submit_later(item)
+        if self._was_single and not self._under_way and not self._waiting:
+            return self._call_for(item)
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting.append((item, future))
+        if not self._is_starting and self._under_way < self._most_calls:
+            self._start_soon()
+        return future
+
+    async def _submit_later(self, item: Item) -> Answer:
         while len(self._waiting) >= self._backlog:
             await self._end_of_a_call()
-        if self._was_single and not self._under_way and not self._waiting:
-            return await self._call_for(item)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        self._start_soon()
-        return await future
+        return await self.submit(item)
 
     async def _end_of_a_call(self) -> None:
         if self._next_end is None:
-            self._next_end = asyncio.get_running_loop().create_future()
+            self._next_end = self._loop.create_future()
         # Unlike awaiting it, this leaves it alone when the caller is cancelled.
         await asyncio.wait([self._next_end])
 
@@ -103,7 +111,7 @@ class Coalescer(Generic[Item, Answer]):
         if not self._is_starting and self._is_due():
             self._is_starting = True
             # After all that is ready now, which may add more items to the same call.
-            asyncio.get_running_loop().call_soon(self._start)
+            self._loop.call_soon(self._start)
 
     def _is_due(self) -> bool:
         if not self._under_way:
@@ -117,7 +125,7 @@ class Coalescer(Generic[Item, Answer]):
             if batch:
                 self._under_way += 1
                 self._was_single = len(batch) == 1
-                task = asyncio.get_running_loop().create_task(self._make_call(batch))
+                task = self._loop.create_task(self._make_call(batch))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
@@ -126,9 +134,9 @@ class Coalescer(Generic[Item, Answer]):
         # Of many the half, where two calls can go out: answers that all come at once would leave the store idle until
         # all callers have gone on.
         is_halved = waiting >= 2 * WORTH_A_CALL and not self._under_way and self._most_calls > 1
-        size = waiting // 2 if is_halved else waiting
-        taken = [self._waiting.popleft() for _ in range(min(size, self._most))]
-        return [(item, future) for item, future in taken if not future.done()]
+        size = min(waiting // 2 if is_halved else waiting, self._most)
+        taken = [self._waiting.popleft() for _ in range(size)]
+        return [pair for pair in taken if not pair[1].done()]
 
     async def _make_call(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:

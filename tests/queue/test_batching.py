@@ -25,6 +25,10 @@ class Calls:
         return [2 * item for item in items]
 
 
+async def submitted(joined: Coalescer[int, int], item: int) -> int:
+    return await joined.submit(item)
+
+
 async def test_what_is_ready_together_goes_in_one_call() -> None:
     calls = Calls()
     joined = Coalescer(calls, most=100, backlog=1000)
@@ -35,10 +39,10 @@ async def test_what_is_ready_together_goes_in_one_call() -> None:
 async def test_many_that_are_ready_together_go_in_two_calls_at_once() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=100, backlog=1000)
-    tasks = [asyncio.create_task(joined.submit(n)) for n in range(100)]
+    tasks = [asyncio.create_task(submitted(joined, n)) for n in range(100)]
     await eventually(lambda: len(calls.batches) == 2)
     assert calls.batches == [list(range(50)), list(range(50, 100))]
-    more = [asyncio.create_task(joined.submit(n)) for n in range(100, 200)]
+    more = [asyncio.create_task(submitted(joined, n)) for n in range(100, 200)]
     # The first call ends, the second is under way: those that came meanwhile need not wait for it.
     calls.go.release()
     await eventually(lambda: len(calls.batches) == 3)
@@ -51,13 +55,13 @@ async def test_many_that_are_ready_together_go_in_two_calls_at_once() -> None:
 async def test_few_wait_for_the_call_under_way() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=100, backlog=1000)
-    first = asyncio.create_task(joined.submit(0))
+    first = asyncio.create_task(submitted(joined, 0))
     await eventually(lambda: calls.batches)
-    few = [asyncio.create_task(joined.submit(n)) for n in range(1, WORTH_A_CALL)]
+    few = [asyncio.create_task(submitted(joined, n)) for n in range(1, WORTH_A_CALL)]
     for _ in range(5):
         await asyncio.sleep(0)
     assert calls.batches == [[0]]
-    one_more = asyncio.create_task(joined.submit(WORTH_A_CALL))
+    one_more = asyncio.create_task(submitted(joined, WORTH_A_CALL))
     await eventually(lambda: len(calls.batches) == 2)
     calls.go.release()
     calls.go.release()
@@ -86,9 +90,9 @@ async def test_a_caller_cancelled_in_its_own_call_harms_no_other() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=10, backlog=100)
     await alone(calls, joined)
-    first = asyncio.create_task(joined.submit(1))
+    first = asyncio.create_task(submitted(joined, 1))
     await eventually(lambda: len(calls.batches) == 2)
-    rest = [asyncio.create_task(joined.submit(n)) for n in (2, 3)]
+    rest = [asyncio.create_task(submitted(joined, n)) for n in (2, 3)]
     await asyncio.sleep(0)
     first.cancel()
     calls.go.release()
@@ -101,9 +105,9 @@ async def test_an_error_of_its_own_call_goes_to_that_caller_alone() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=10, backlog=100)
     await alone(calls, joined)
-    first = asyncio.create_task(joined.submit(1))
+    first = asyncio.create_task(submitted(joined, 1))
     await eventually(lambda: len(calls.batches) == 2)
-    second = asyncio.create_task(joined.submit(2))
+    second = asyncio.create_task(submitted(joined, 2))
     await asyncio.sleep(0)
     calls.error = ValueError("no")
     calls.go.release()
@@ -118,7 +122,7 @@ async def test_callers_beyond_the_backlog_wait_for_the_end_of_somebodys_own_call
     calls = Calls(free=False)
     joined = Coalescer(calls, most=10, backlog=2)
     await alone(calls, joined)
-    tasks = [asyncio.create_task(joined.submit(n)) for n in range(6)]
+    tasks = [asyncio.create_task(submitted(joined, n)) for n in range(6)]
     await eventually(lambda: len(calls.batches) == 2)
     await asyncio.sleep(0)
     assert len(joined._waiting) == 2
@@ -130,9 +134,9 @@ async def test_callers_beyond_the_backlog_wait_for_the_end_of_somebodys_own_call
 async def test_where_calls_do_not_overlap_one_is_under_way_at_a_time() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=100, backlog=1000, overlaps=False)
-    tasks = [asyncio.create_task(joined.submit(n)) for n in range(2 * WORTH_A_CALL)]
+    tasks = [asyncio.create_task(submitted(joined, n)) for n in range(2 * WORTH_A_CALL)]
     await eventually(lambda: calls.batches)
-    tasks += [asyncio.create_task(joined.submit(n)) for n in range(WORTH_A_CALL)]
+    tasks += [asyncio.create_task(submitted(joined, n)) for n in range(WORTH_A_CALL)]
     await eventually(lambda: len(joined._waiting) == WORTH_A_CALL)
     assert [len(batch) for batch in calls.batches] == [2 * WORTH_A_CALL]
     calls.go.release()
@@ -144,9 +148,9 @@ async def test_where_calls_do_not_overlap_one_is_under_way_at_a_time() -> None:
 async def test_what_comes_during_a_call_goes_in_the_next() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=3, backlog=1000)
-    first = asyncio.create_task(joined.submit(0))
+    first = asyncio.create_task(submitted(joined, 0))
     await eventually(lambda: calls.batches)
-    rest = [asyncio.create_task(joined.submit(n)) for n in range(1, 6)]
+    rest = [asyncio.create_task(submitted(joined, n)) for n in range(1, 6)]
     for _ in range(3):
         calls.go.release()
     assert await asyncio.gather(first, *rest) == [0, 2, 4, 6, 8, 10]
@@ -156,7 +160,7 @@ async def test_what_comes_during_a_call_goes_in_the_next() -> None:
 async def test_an_error_goes_to_each_caller_of_its_call_alone() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=2, backlog=1000)
-    tasks = [asyncio.create_task(joined.submit(n)) for n in range(3)]
+    tasks = [asyncio.create_task(submitted(joined, n)) for n in range(3)]
     await eventually(lambda: calls.batches)
     calls.error = ValueError("no")
     calls.go.release()
@@ -170,9 +174,9 @@ async def test_an_error_goes_to_each_caller_of_its_call_alone() -> None:
 async def test_a_caller_cancelled_before_its_call_takes_its_item_back() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=10, backlog=1000)
-    tasks = [asyncio.create_task(joined.submit(n)) for n in range(3)]
+    tasks = [asyncio.create_task(submitted(joined, n)) for n in range(3)]
     await eventually(lambda: calls.batches)
-    late = [asyncio.create_task(joined.submit(n)) for n in (7, 8)]
+    late = [asyncio.create_task(submitted(joined, n)) for n in (7, 8)]
     await asyncio.sleep(0)
     late[0].cancel()
     calls.go.release()
@@ -184,7 +188,7 @@ async def test_a_caller_cancelled_before_its_call_takes_its_item_back() -> None:
 async def test_a_caller_cancelled_during_its_call_harms_no_other() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=10, backlog=1000)
-    tasks = [asyncio.create_task(joined.submit(n)) for n in range(3)]
+    tasks = [asyncio.create_task(submitted(joined, n)) for n in range(3)]
     await eventually(lambda: calls.batches)
     tasks[0].cancel()
     await asyncio.sleep(0)
@@ -197,7 +201,7 @@ async def test_a_caller_cancelled_during_its_call_harms_no_other() -> None:
 async def test_callers_beyond_the_backlog_wait_their_turn() -> None:
     calls = Calls(free=False)
     joined = Coalescer(calls, most=2, backlog=4)
-    tasks = [asyncio.create_task(joined.submit(n)) for n in range(20)]
+    tasks = [asyncio.create_task(submitted(joined, n)) for n in range(20)]
     await eventually(lambda: calls.batches)
     await asyncio.sleep(0)
     assert len(joined._waiting) <= 4
@@ -211,7 +215,7 @@ async def test_callers_beyond_the_backlog_wait_their_turn() -> None:
 def test_a_loop_that_ends_cancels_who_waits() -> None:
     async def leave() -> list[asyncio.Task[int]]:
         joined = Coalescer(Calls(free=False), most=2, backlog=4)
-        tasks = [asyncio.create_task(joined.submit(n)) for n in range(3)]
+        tasks = [asyncio.create_task(submitted(joined, n)) for n in range(3)]
         await asyncio.sleep(0.01)
         return tasks
 

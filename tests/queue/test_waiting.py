@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from heracles import Queue, Redis, RedisTransport, TransportError, TransportUnavailableError
+from heracles import Queue, Redis, RedisTransport, SqliteTransport, TransportError, TransportUnavailableError
 from heracles.queue import repeat
+from heracles.transport import Transport
 from tests.queue.conftest import fresh_name
 from tests.queue.jobs import Letter
 from tests.servers import Server, free_port, redis_7
@@ -73,6 +74,27 @@ async def test_one_that_hangs_is_told_too(
     server.thaw()
     await waiting
     await queue.transport.close()
+
+
+async def test_a_call_that_hangs_is_ended_and_its_task_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeat, "SHORTEST_ATTEMPT_S", 0.05)
+    monkeypatch.setattr(repeat, "LOOK_AFTER_S", 0.01)
+    store = SqliteTransport(":memory:", dispatch_timeout=0)
+
+    async def hang(_: Transport) -> None:
+        await asyncio.Event().wait()
+
+    repeater = repeat.Repeater(lambda: store)
+    with pytest.raises(TransportUnavailableError, match="did not answer in time"):
+        await repeater.call(hang)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    cancelled = asyncio.create_task(repeater.call(hang))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
 
 
 async def test_a_call_that_may_not_wait_says_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from heracles.errors import JobNotFoundError, OptionError, QueueDrainingError, ResultTimeoutError, TransportError, shown
 from heracles.job import Job, current_run
-from heracles.model import Envelope, JobEvent, JobInfo, JobStatus, Overview, Record, Stored, Storing, WorkerInfo
+from heracles.model import Envelope, JobEvent, JobInfo, JobStatus, Overview, Record, Storing, WorkerInfo
 from heracles.options import check_id
 from heracles.queue.client import QueueClient
 from heracles.queue.envelopes import (
@@ -96,7 +96,9 @@ class QueueCalls:
             stored = await self._client.store_joined(envelope)
         except TransportError as exc:
             raise self._unsure(exc, [envelope]) from None
-        return self._accepted(stored)
+        if stored.storing is Storing.DRAINING:
+            raise self._refused()
+        return JobHandle(self._client, stored.job_id, stored.dispatch_id)
 
     async def dispatch_many(self, jobs: Iterable[Job], **options: Unpack[DispatchOptions]) -> list[JobHandle[Any]]:
         """Store many jobs, all with these options; one handle each, in order. All are checked before any is stored.
@@ -131,12 +133,13 @@ class QueueCalls:
             answers = await self._client.store(envelopes)
         except TransportError as exc:
             raise self._unsure(exc, envelopes) from None
-        return [self._accepted(stored) for stored in answers]
+        if any(stored.storing is Storing.DRAINING for stored in answers):
+            raise self._refused()
+        client = self._client
+        return [JobHandle(client, stored.job_id, stored.dispatch_id) for stored in answers]
 
-    def _accepted(self, stored: Stored) -> JobHandle[Any]:
-        if stored.storing is Storing.DRAINING:
-            raise QueueDrainingError(f"queue {self.name!r} is draining: it takes no new jobs until resume()")
-        return JobHandle(self._client, stored.job_id, stored.dispatch_id)
+    def _refused(self) -> QueueDrainingError:
+        return QueueDrainingError(f"queue {self.name!r} is draining: it takes no new jobs until resume()")
 
     def _unsure(self, exc: TransportError, envelopes: Iterable[Envelope]) -> TransportError:
         """The same error, with the handles of what may have been stored. Raised without a chain: its text says all."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from heracles.batching import Coalescer
 from heracles.model import Change, Envelope, Record, Stored
 from heracles.queue.follow import follow
-from heracles.queue.repeat import repeated
+from heracles.queue.repeat import Repeater
 from heracles.queue.settings import QueueSettings
 from heracles.queue.watcher import Watcher
 from heracles.transport import Transport
@@ -29,17 +29,22 @@ class QueueClient:
     def __init__(self, name: str, settings: QueueSettings) -> None:
         self.name = name
         self.settings = settings
+        #: Looked up once: the transport stays the same.
+        self._max_payload_bytes: int | None = None
         self._loops: dict[asyncio.AbstractEventLoop, _LoopPart] = {}
 
     @property
     def max_payload_bytes(self) -> int:
         """The transport's limit for one dispatch."""
-        return self.settings.transport.settings.max_payload_bytes
+        if self._max_payload_bytes is None:
+            self._max_payload_bytes = self.settings.transport.settings.max_payload_bytes
+        return self._max_payload_bytes
 
     async def call(self, verb: Callable[[Transport], Awaitable[T]]) -> T:
         """Call the transport, in turn; while the store is away, again and again for up to ``dispatch_timeout``."""
-        async with self._here().calls:
-            return await repeated(verb, self._transport)
+        part = self._here()
+        async with part.calls:
+            return await part.repeater.call(verb)
 
     async def find(self, id: str) -> Record | None:
         """The record of a dispatch, by dispatch id or job id."""
@@ -49,10 +54,10 @@ class QueueClient:
         """Dispatch these, one call after the other, one answer an item, in order."""
         answers: list[Stored] = []
         for start in range(0, len(envelopes), MOST_AT_ONCE):
-            answers += await self._enqueue(envelopes[start : start + MOST_AT_ONCE])
+            answers += await self._here().enqueue(envelopes[start : start + MOST_AT_ONCE])
         return answers
 
-    def store_joined(self, envelope: Envelope) -> Coroutine[Any, Any, Stored]:
+    def store_joined(self, envelope: Envelope) -> Awaitable[Stored]:
         """Dispatch this one, together with what other tasks of this event loop dispatch meanwhile."""
         # Not awaited here, for each level of awaiting costs every dispatch.
         return self._here().dispatches.submit(envelope)
@@ -69,32 +74,26 @@ class QueueClient:
     def _transport(self) -> Transport:
         return self.settings.transport
 
-    async def _enqueue(self, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
-        return await repeated(lambda transport: transport.enqueue(self.name, envelopes), self._transport)
-
     def _here(self) -> "_LoopPart":
         loop = asyncio.get_running_loop()
         part = self._loops.get(loop)
         if part is None:
             for closed in [known for known in list(self._loops) if known.is_closed()]:
                 self._loops.pop(closed, None)
-            part = self._loops[loop] = _LoopPart(
-                dispatches=Coalescer(
-                    self._enqueue,
-                    most=MOST_AT_ONCE,
-                    backlog=LONGEST_BACKLOG,
-                    overlaps=self.settings.transport.overlaps_calls,
-                ),
-                watcher=Watcher(self.name, self.follow),
-                calls=asyncio.Semaphore(MOST_CALLS),
-            )
+            part = self._loops[loop] = _LoopPart(self, self.settings.transport.overlaps_calls)
         return part
 
 
 class _LoopPart:
     """What one event loop has for itself."""
 
-    def __init__(self, dispatches: Coalescer[Envelope, Stored], watcher: Watcher, calls: asyncio.Semaphore) -> None:
-        self.dispatches = dispatches
-        self.watcher = watcher
-        self.calls = calls
+    def __init__(self, client: QueueClient, overlaps: bool) -> None:
+        self._queue = client.name
+        self.repeater = Repeater(lambda: client.settings.transport)
+        self.dispatches = Coalescer(self.enqueue, most=MOST_AT_ONCE, backlog=LONGEST_BACKLOG, overlaps=overlaps)
+        self.watcher = Watcher(client.name, client.follow)
+        self.calls = asyncio.Semaphore(MOST_CALLS)
+
+    def enqueue(self, envelopes: Sequence[Envelope]) -> Coroutine[Any, Any, Sequence[Stored]]:
+        """Dispatch these in one call of the transport, to be awaited."""
+        return self.repeater.call(lambda transport: transport.enqueue(self._queue, envelopes))

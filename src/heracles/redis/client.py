@@ -43,6 +43,11 @@ class Client:
                     raise
         raise AssertionError("unreachable")
 
+    @property
+    def ready(self) -> Wire | None:
+        """The connection, while it stands."""
+        return self._wire if self._wire is not None and self._wire.is_open else None
+
     async def _connected(self) -> tuple[Wire, bool]:
         """The connection, and whether it is a new one."""
         if self._wire is not None and self._wire.is_open:

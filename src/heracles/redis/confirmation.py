@@ -1,5 +1,6 @@
 """Whether what a call has changed has survived what ``durability`` asks for."""
 
+from collections.abc import Coroutine
 from typing import Any
 
 from heracles.errors import TransportError
@@ -25,12 +26,18 @@ class Confirmation:
         self._is_wanted = is_wanted
         self._is_short = False
 
-    async def run(self, name: str, queue: str, *arguments: Argument) -> Any:
-        """The answer of a script that bears being repeated.
+    def run(self, name: str, queue: str, *arguments: Argument) -> Coroutine[Any, Any, Any]:
+        """The answer of a script that bears being repeated, to be awaited.
 
         Its first argument is '1' if it has to write also where there is nothing to change: what is waited for are the
         writes of a connection, and by a repeated call nothing may be left to be done.
         """
+        if self._store.settings.durability == "memory":
+            # Not awaited here, for each level of awaiting costs every dispatch.
+            return self._store.run(name, queue, "", *arguments)
+        return self._run_and_wait(name, queue, *arguments)
+
+    async def _run_and_wait(self, name: str, queue: str, *arguments: Argument) -> Any:
         wait = await self._command()
         if wait is None:
             return await self._store.run(name, queue, "", *arguments)

@@ -120,6 +120,12 @@ class Opened:
         self._spare: dict[str, list[Wire]] = {}
         self._guard: AsyncGenerator[None, None] | None = None
         self._is_closed = False
+        self._pid = os.getpid()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether they are not closed yet, nor another process's."""
+        return not self._is_closed and self._pid == os.getpid()
 
     async def begin(self) -> None:
         """Have them closed in the end."""

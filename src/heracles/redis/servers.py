@@ -37,6 +37,10 @@ class Servers(Protocol):
         """
         ...
 
+    def ready(self, key: str) -> Wire | None:
+        """The connection on which ``call`` would send at once, where nothing has to be looked up or awaited before."""
+        ...
+
     async def open_wire(self, key: str) -> Wire:
         """A further connection to the server that has the key."""
         ...
@@ -98,6 +102,10 @@ class SingleServer:
         """As ``Servers``."""
         return await self._client.call(*commands, repeat=repeat)
 
+    def ready(self, key: str) -> Wire | None:
+        """As ``Servers``."""
+        return self._client.ready
+
     async def open_wire(self, key: str) -> Wire:
         """As ``Servers``."""
         return await self._dial()
@@ -149,6 +157,10 @@ class SentinelServer:
         if any(isinstance(reply, Refusal) and reply.code == "READONLY" for reply in replies):
             self._client.drop("it is no master any more")
         return replies
+
+    def ready(self, key: str) -> Wire | None:
+        """As ``Servers``: it may have to be looked after another master first."""
+        return None
 
     async def open_wire(self, key: str) -> Wire:
         """As ``Servers``."""
@@ -281,6 +293,10 @@ class ClusterServers:
         if "CLUSTERDOWN" in codes:
             self._distrust(address)
         return bool(codes & {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"})
+
+    def ready(self, key: str) -> Wire | None:
+        """As ``Servers``: another one may have to be asked."""
+        return None
 
     def _distrust(self, *away: Address) -> None:
         """Ask for the slots again: last those that are away, before them the one that has named them."""

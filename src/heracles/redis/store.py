@@ -11,7 +11,7 @@ from typing import Any
 from heracles.errors import ConfigurationError, TransportError, TransportUnavailableError
 from heracles.options import StoreSettings
 from heracles.redis.client import Command
-from heracles.redis.connections import Endpoint, Redis
+from heracles.redis.connections import Endpoint, Opened, Redis
 from heracles.redis.entries import text_of
 from heracles.redis.keys import Keys
 from heracles.redis.refusals import Refusal, translate
@@ -43,6 +43,8 @@ class Store:
         #: By queue: the keys of every script, and the arguments that all have in common.
         self._common: dict[str, tuple[Sequence[str], Command]] = {}
         self._is_checked = False
+        #: The event loop that called last, and its connections to a store that was checked.
+        self._latest: tuple[asyncio.AbstractEventLoop, Opened] | None = None
         self._has_warned = False
         #: Whether the disk is waited for after each change; else Redis itself writes before it answers.
         self._waits_for_disk = False
@@ -88,10 +90,20 @@ class Store:
 
     async def servers(self) -> Servers:
         """The running event loop's connections to a store that was checked."""
-        servers = (await self.endpoint.opened(self)).servers
+        opened = await self.endpoint.opened(self)
         if not self._is_checked:
-            await self._check(servers)
-        return servers
+            await self._check(opened.servers)
+        self._latest = asyncio.get_running_loop(), opened
+        return opened.servers
+
+    def _ready_wire(self, key: str) -> Wire | None:
+        """That of the server that has the key, where it can be had without asking anybody: most calls take it."""
+        if self._latest is None:
+            return None
+        loop, opened = self._latest
+        if loop is not asyncio.get_running_loop() or not opened.is_usable:
+            return None
+        return opened.servers.ready(key)
 
     @asynccontextmanager
     async def borrowed_wire(self, key: str) -> AsyncIterator[Wire]:
@@ -102,6 +114,7 @@ class Store:
 
     async def close(self) -> None:
         """Close what belongs to the running event loop."""
+        self._latest = None
         if self._endpoint is not None:
             await self._endpoint.close(self)
 
@@ -129,6 +142,16 @@ class Store:
         ``repeat``: whether it may be sent again when the connection broke. See ``command`` for what is raised.
         """
         keys, common = self._common.get(queue) or self._learn(queue)
+        if then is None and (wire := self._ready_wire(keys[0])) is not None:
+            try:
+                reply = await wire.send(("EVALSHA", script(name).sha, len(keys), *keys, *common, *arguments))
+            except LostError:
+                if wire.is_late or not repeat:
+                    raise
+            else:
+                if not isinstance(reply, Refusal):
+                    return reply
+            # It was refused as a whole, and did nothing, or it may be sent again.
         answers = await self._evaluate(name, keys, (*common, *arguments), repeat, then)
         return answers[0] if then is None else answers
 

@@ -109,8 +109,13 @@ class RedisTransport:
 
     async def enqueue(self, queue: str, envelopes: Sequence[Envelope]) -> Sequence[Stored]:
         """As ``Transport.enqueue``."""
-        await self._make_known(queue)
+        if queue not in self._known_queues:
+            await self._make_known(queue)
         confirmation = Confirmation(self._store)
+        if len(envelopes) == 1:
+            found = await self._enqueue(queue, envelopes, confirmation)
+            confirmation.check("the jobs are stored")
+            return found
         parts = list(chunks_of_bytes(envelopes, lambda envelope: len(envelope.args) + len(envelope.kwargs)))
         # A part is made while the server works on the one before.
         most = MOST_CALLS if self.overlaps_calls else 1
@@ -118,18 +123,22 @@ class RedisTransport:
         confirmation.check("the jobs are stored")
         return found
 
-    async def _make_known(self, queue: str, *, again: bool = False) -> None:
+    async def _make_known(self, queue: str) -> None:
         """The queue is listed, before it has jobs."""
-        if again or queue not in self._known_queues:
-            await self._store.command(self._store.keys.queues, "SADD", self._store.keys.queues, queue)
-            self._known_queues.add(queue)
+        await self._store.command(self._store.keys.queues, "SADD", self._store.keys.queues, queue)
+        self._known_queues.add(queue)
 
     async def _enqueue(self, queue: str, envelopes: Sequence[Envelope], confirmation: Confirmation) -> Sequence[Stored]:
         arguments = enqueue_arguments(envelopes)
         is_new, letters, firsts = await confirmation.run("enqueue", queue, *arguments)
         if is_new:
             # Also when somebody has emptied the store since it was made known.
-            await self._make_known(queue, again=True)
+            await self._make_known(queue)
+        if letters == b"s" * len(envelopes):
+            return [
+                Stored(storing=Storing.STORED, job_id=envelope.job_id, dispatch_id=envelope.dispatch_id)
+                for envelope in envelopes
+            ]
         known = iter(firsts)
         return [_stored(envelope, letter, known) for envelope, letter in zip(envelopes, text_of(letters), strict=True)]
 

@@ -93,14 +93,15 @@ class Wire(asyncio.Protocol):
         Raises:
             LostError: the connection is gone, and nothing was sent.
         """
-        if self._transport is None or not self.is_open:
+        transport, loop = self._transport, self._loop
+        if transport is None or self._lost is not None or transport.is_closing():
             raise LostError(f"{self.where}: {self._lost or 'the connection is closed'}")
-        future: asyncio.Future[Any] = self._loop.create_future()
-        deadline = self._loop.time() + self._timeout_s + extra_s
+        future: asyncio.Future[Any] = loop.create_future()
+        deadline = loop.time() + self._timeout_s + extra_s
         self._waiting.append((future, deadline))
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # floats too
+        transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # floats too
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._check_time)
+            self._timer = loop.call_at(deadline, self._check_time)
         return future
 
     def listen(self, on_message: Callable[[Any], None] | None) -> None:
