@@ -112,6 +112,19 @@ def test_many_calls_are_encoded_as_each_alone() -> None:
         assert encoded == [spec.encode(arguments, {})[0] for arguments in calls]
 
 
+def test_the_shorter_way_encodes_the_same_or_nothing() -> None:
+    def call(a: str, b: int = 2, c: list[float] | None = None) -> None: ...
+
+    spec = CallSpec.of(call, "call")
+    for arguments in (("x", 1), ["x"], ("x", 1, [1.5])):
+        assert spec.encode_usual(arguments, 100) == spec.encode(arguments, {})
+    at_fault: list[tuple[Any, ...]] = [(), ("x", "1"), ("x", 1, None, 4), (1,), ("\ud800",), ("x" * 97,)]
+    for positions in at_fault:
+        assert spec.encode_usual(positions, 100) is None
+    for other in (every_kind, names_only):
+        assert CallSpec.of(other, "other").encode_usual((1,), 100) is None
+
+
 @pytest.mark.parametrize(
     "calls",
     [

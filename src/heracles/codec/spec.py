@@ -154,11 +154,6 @@ class CallSpec:
             PayloadTooLargeError: both together take more than ``limit`` bytes.
         """
         try:
-            # Most calls: the same as below, in the fewest steps.
-            if not kwargs and self._plain and (decoder := self._exact.get(len(args))) is not None:
-                positions = _encode(args)
-                if len(positions) <= limit and decoder.decode(positions) == args:
-                    return positions, b""
             encoded = _encode(args), _encode(kwargs) if kwargs else b""
             # Before they are compared: that takes time with their length.
             if (size := len(encoded[0]) + len(encoded[1])) > limit:
@@ -170,6 +165,22 @@ class CallSpec:
         except Exception as exc:  # any value's own code may raise anything; the search below names it
             raise self._blame(args, kwargs) from exc
         raise self._blame(args, kwargs)
+
+    def encode_usual(self, args: Sequence[Any], limit: int) -> tuple[bytes, bytes] | None:
+        """``bind`` and ``encode_bound`` of most calls, in the fewest steps.
+
+        None where it is another, or one that cannot be sent.
+        """
+        count = len(args)
+        if self._positions is None or not self._plain or count not in self._parameters.counts:
+            return None
+        try:
+            encoded = _encode(args)
+            if len(encoded) <= limit and self._exactly(count).decode(encoded) == tuple(args):
+                return encoded, b""
+        except Exception:  # noqa: BLE001 - any value's own code may raise anything; ``encode_bound`` names it
+            return None
+        return None
 
     def encode_many(self, calls: Sequence[tuple[Any, ...]], limit: int) -> list[bytes] | None:
         """The JSON arrays of many calls, each as many arguments by position as the first, at a third of the cost.

@@ -107,9 +107,11 @@ def envelope_of(
     """
     definition = definition_of(job)
     given = _checked(options) if options else {}
-    spec = definition.spec
-    positions, names = spec.bind(*_call_of(job, args, kwargs))
-    encoded_args, encoded_kwargs = spec.encode_bound(positions, names, max_payload_bytes)
+    positions, names = _call_of(job, args, kwargs)
+    encoded = definition.spec.encode_usual(positions, max_payload_bytes) if not names else None
+    if encoded is None:
+        positions, names = definition.spec.bind(positions, names)
+        encoded = definition.spec.encode_bound(positions, names, max_payload_bytes)
     shared = new_id()
     job_id = given.get("job_id")
     if job_id is None and definition.makes_job_ids:
@@ -118,8 +120,8 @@ def envelope_of(
         job_id=job_id or JOB_PREFIX + shared,
         dispatch_id=given.get("dispatch_id") or DISPATCH_PREFIX + shared,
         name=definition.name,
-        args=encoded_args,
-        kwargs=encoded_kwargs,
+        args=encoded[0],
+        kwargs=encoded[1],
         priority=definition.priority,
         no_overlap=definition.is_no_overlap,
         from_job=current_run() is not None,

@@ -30,14 +30,18 @@ def chunks(items: Sequence[T], size: int = MOST_ITEMS) -> Iterator[Sequence[T]]:
 
 def chunks_of_bytes(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """The same, and none much larger than a call may be."""
-    start = size = 0
-    for at, item in enumerate(items):
-        if at > start and (at - start == MOST_ITEMS or size + size_of(item) > MOST_BYTES):
+    sizes = [size_of(item) for item in items]
+    if len(items) <= MOST_ITEMS and sum(sizes) <= MOST_BYTES:
+        if items:
+            yield items
+        return
+    start = total = 0
+    for at, size in enumerate(sizes):
+        if at > start and (at - start == MOST_ITEMS or total + size > MOST_BYTES):
             yield items[start:at]
-            start, size = at, 0
-        size += size_of(item)
-    if start < len(items):
-        yield items[start:]
+            start, total = at, 0
+        total += size
+    yield items[start:]
 
 
 async def store_time(store: Store, queue: str) -> int:
