@@ -263,9 +263,12 @@ class Worker:
                 _ = definition.spec  # raises what has to be told before the first job
         transport = self._source.transport_of(name)
         link = await self._link(transport)
+        served_one = self._team.slots.serve_one_queue
         await link.serve(name, transport, QueueSettings([*self._queues[name], settings_given(name)]))
-        for each in self._links:
-            each.reconsider()
+        if served_one:
+            # From the second queue on none keeps its slots; there may be a thousand more.
+            for each in self._links:
+                each.reconsider()
         served(name, transport.identity)
         return link
 
