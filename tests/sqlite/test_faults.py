@@ -240,3 +240,52 @@ def _open_to_all(folder: Path) -> None:
     for each in (folder, *folder.parents):
         if each.stat().st_uid == os.geteuid() and each != Path(each.anchor):
             each.chmod(each.stat().st_mode | 0o055)
+
+
+# ---- whether it is still there
+
+
+@pytest.mark.parametrize(
+    ("changed_ns", "age_s", "is_relied_on"),
+    [
+        (1_700_000_000_500_000_000, 0.04, False),
+        (1_700_000_000_500_000_000, 0.06, True),
+        # Of a file system that keeps whole seconds, as far as can be seen.
+        (1_700_000_000_000_000_000, 2.0, False),
+        (1_700_000_000_000_000_000, 2.2, True),
+    ],
+)
+def test_an_unchanged_folder_is_relied_on_once_its_time_of_change_must_have_moved(
+    path: Path, monkeypatch: pytest.MonkeyPatch, changed_ns: int, age_s: float, is_relied_on: bool
+) -> None:
+    opened = database.Database(str(path), check=False)
+    os.utime(path.parent, ns=(changed_ns, changed_ns))
+    monkeypatch.setattr("heracles.sqlite.database.time.time", lambda: changed_ns / 1e9 + age_s)
+    assert opened.is_current()
+    path.rename(path.with_suffix(".moved"))
+    os.utime(path.parent, ns=(changed_ns, changed_ns))
+    assert opened.is_current() is is_relied_on
+    opened.close()
+
+
+def test_a_file_that_goes_after_a_long_rest_is_missed_at_once(path: Path) -> None:
+    opened = database.Database(str(path), check=False)
+    os.utime(path.parent, (1.5, 1.5))
+    assert opened.is_current()
+    path.unlink()
+    assert not opened.is_current()
+    opened.close()
+
+
+def test_a_folder_that_another_one_has_replaced_is_noticed(path: Path) -> None:
+    opened = database.Database(str(path), check=False)
+    os.utime(path.parent, (1.5, 1.5))
+    assert opened.is_current()
+    moved = path.parent.rename(path.parent.with_suffix(".moved"))
+    assert not opened.is_current()
+    path.parent.mkdir()
+    os.utime(path.parent, (1.5, 1.5))
+    assert not opened.is_current()
+    opened.close()
+    path.parent.rmdir()
+    moved.rename(path.parent)

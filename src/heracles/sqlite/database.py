@@ -25,6 +25,9 @@ _CHECKED_BYTES = 32 << 20
 _SMALLEST_BYTES = 512
 #: Writes what a file holds to the disk; its times may wait, where the system can tell them apart.
 _sync = getattr(os, "fdatasync", os.fsync)
+#: A folder's time of change may stand still for so long, where it is kept in parts of a second or in whole ones (two of
+#: them at most): what was seen in it sooner may have changed since.
+_SETTLED_S, _COARSELY_SETTLED_S = 0.05, 2.1
 #: How long an empty file is taken for one that another process is about to fill.
 _CREATION_S = 0.5
 
@@ -44,6 +47,8 @@ class Database:
         if not self.is_memory:
             _create(path)
         self._files = {path: _identity(path)}
+        #: The folder's state, with which all of them were in their place.
+        self._folder: tuple[int, ...] | None = None
         try:
             self.connection = self._connect()
         except sqlite3.Error as error:
@@ -105,10 +110,19 @@ class Database:
             _sync(self._log)
 
     def is_current(self) -> bool:
-        """Whether the paths still lead to the files that were opened."""
-        return self.is_memory or all(
-            identity is not None and identity == _identity(name) for name, identity in self._files.items()
-        )
+        """Whether the paths still lead to the files that were opened.
+
+        As long as the folder is unchanged they do. Where the log itself is looked at, the next commit has to write down
+        its time of change as well: of dispatches one by one, that took an eighth.
+        """
+        if self.is_memory:
+            return True
+        folder = _settled_state(os.path.dirname(self.path))
+        if folder is not None and folder == self._folder:
+            return True
+        is_current = all(identity is not None and identity == _identity(name) for name, identity in self._files.items())
+        self._folder = folder if is_current else None
+        return is_current
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""
@@ -133,6 +147,19 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _settled_state(folder: str) -> tuple[int, ...] | None:
+    """What is another once anything in the folder was made, removed or renamed; None where it may be the same."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    is_coarse = found.st_mtime_ns % 1_000_000_000 == 0
+    age_s = time.time() - found.st_mtime
+    if age_s < (_COARSELY_SETTLED_S if is_coarse else _SETTLED_S):
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _value(connection: sqlite3.Connection, query: str) -> object:
