@@ -1,5 +1,8 @@
 """How slots are shared."""
 
+import sys
+from types import FrameType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,3 +135,24 @@ def test_over_time_all_queues_get_the_same(cap: int) -> None:
             running += [queue] * count
         three.give_back(running.pop(0))
     assert max(started.values()) - min(started.values()) <= cap + 1
+
+
+def test_a_share_among_a_thousand_queues_takes_few_calls() -> None:
+    names = [f"queue-{number}" for number in range(1000)]
+    made = slots(32, **dict.fromkeys(names, 32))
+    for name in names:
+        made.want(name, True)
+    calls: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            calls.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        shares = [made.share(name) for name in (names[0], names[500], names[-1])]
+    finally:
+        sys.setprofile(None)
+    assert shares == [1, 0, 0]
+    # Not one for each of those that wait: a burst on a thousand queues held its worker up for half a second.
+    assert len(calls) < 30

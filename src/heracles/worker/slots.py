@@ -21,11 +21,6 @@ class _Seat:
     def room(self) -> int:
         return self.limit - self.used if self.limit > self.used else 0
 
-    @property
-    def place(self) -> tuple[int, int]:
-        """In the row of those that want slots."""
-        return self.used, self.turn
-
 
 class Slots:
     """Slots are taken before the store is asked for jobs, and given back when it had fewer, or when a job has ended.
@@ -94,9 +89,9 @@ class Slots:
         free = self._free()
         if not seat.room or not free:
             return 0
-        rivals = [other for other in self._wanting.values() if other is not seat and other.room]
+        rivals = [other for other in self._wanting.values() if other is not seat and other.used < other.limit]
         if len(rivals) >= free:
-            return int(sum(other.place < seat.place for other in rivals) < free)
+            return int(_is_among_first(seat, rivals, free))
         return _share(seat, free, sorted((seat, *rivals), key=_place)) if rivals else min(seat.room, free)
 
     def take(self, queue: str, most: int | None = None) -> int:
@@ -136,7 +131,7 @@ class Slots:
 
     def _wake(self, count: int) -> None:
         """Wake so many of those that want slots, the first in the row."""
-        wanting = [seat for seat in self._wanting.values() if seat.room]
+        wanting = [seat for seat in self._wanting.values() if seat.used < seat.limit]
         for seat in wanting if len(wanting) <= count else heapq.nsmallest(count, wanting, key=_place):
             seat.wake()
 
@@ -146,7 +141,19 @@ _MANY = 1 << 62
 
 
 def _place(seat: _Seat) -> tuple[int, int]:
-    return seat.place
+    """In the row of those that want slots."""
+    return seat.used, seat.turn
+
+
+def _is_among_first(mine: _Seat, rivals: Sequence[_Seat], count: int) -> bool:
+    """Whether fewer than ``count`` of them come before. There may be a thousand: neither tuples nor properties."""
+    used, turn = mine.used, mine.turn
+    for other in rivals:
+        if other.used < used or (other.used == used and other.turn < turn):
+            count -= 1
+            if not count:
+                return False
+    return True
 
 
 def _share(mine: _Seat, free: int, row: Sequence[_Seat]) -> int:
