@@ -1,10 +1,8 @@
 """Who is woken by what, within a process and between processes."""
 
-import asyncio
 import os
 import socket
 import stat
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +12,13 @@ from heracles.model import Signal, SignalKind
 from heracles.sqlite.bell import SocketBell, folder_of
 from heracles.sqlite.turn import Hints
 from heracles.sqlite.wake import CANCEL, CHANGE, WORK, Hub, Message, Silence
-from tests.waiting import eventually, eventually_sync
+from tests.waiting import eventually_sync
 
 
 class Ear:
     def __init__(self, consumer: str, *queues: str) -> None:
         self.consumer = consumer
         self.queues = queues or ("q",)
-        self.loop = None
         self.wanted = True
         self.heard: list[Signal] = []
 
@@ -147,11 +144,11 @@ def test_messages_reach_those_who_want_them(bells: tuple[SocketBell, SocketBell]
     receiver.answer(received.append)
     assert sender.names(WORK, "q") == ()
     receiver.advertise(WORK, "q")
-    assert sender.names(WORK, "q") == (receiver.own_names[0],)
+    assert sender.names(WORK, "q") == (receiver.name,)
     assert receiver.names(WORK, "q") == ()
     assert (sender.names(CHANGE, "q"), sender.names(WORK, "other")) == ((), ())
     sent = Message(CANCEL, "q", "dispatch", "consumer", ("a", "b"))
-    assert sender.send(receiver.own_names[0], sent)
+    assert sender.send(receiver.name, sent)
     eventually_sync(lambda: received == [sent])
     receiver.withdraw(WORK, "q")
     assert sender.names(WORK, "q") == ()
@@ -171,12 +168,12 @@ def test_one_that_is_gone_is_removed(bells: tuple[SocketBell, SocketBell], path:
         gone.bind(str(folder / "gone"))
     receiver = bells[1]
     receiver.advertise(WORK, "q")
-    (link,) = [name for name in os.listdir(folder) if name.endswith(receiver.own_names[0]) and "." in name]
-    (folder / link.replace(receiver.own_names[0], "gone")).symlink_to("gone")
+    (link,) = [name for name in os.listdir(folder) if name.endswith(receiver.name) and "." in name]
+    (folder / link.replace(receiver.name, "gone")).symlink_to("gone")
     os.utime(folder)
-    assert set(sender.names(WORK, "q")) == {"gone", receiver.own_names[0]}
+    assert set(sender.names(WORK, "q")) == {"gone", receiver.name}
     assert not sender.send("gone", Message(WORK, "q"))
-    assert sender.names(WORK, "q") == (receiver.own_names[0],)
+    assert sender.names(WORK, "q") == (receiver.name,)
     assert not (folder / "gone").exists()
 
 
@@ -190,65 +187,14 @@ def test_one_that_reads_nothing_holds_nobody_up(bells: tuple[SocketBell, SocketB
     folder.rmdir()
 
 
-async def test_an_event_loop_reads_what_is_for_it(bells: tuple[SocketBell, SocketBell], path: Path) -> None:
-    sender, receiver = bells
-    received: list[tuple[Message, int]] = []
-    receiver.answer(lambda message: received.append((message, threading.get_ident())))
-    receiver.advertise(WORK, "q", asyncio.get_running_loop())
-    receiver.advertise(CHANGE, "q")
-    assert len(receiver.own_names) == 2
-    assert (receiver.names(WORK, "q"), receiver.names(CHANGE, "q")) == ((), ())
-    (for_loop,), (for_thread,) = sender.names(WORK, "q"), sender.names(CHANGE, "q")
-    assert sender.send(for_loop, Message(WORK, "q"))
-    await eventually(lambda: received == [(Message(WORK, "q"), threading.get_ident())])
-    assert sender.send(for_thread, Message(CHANGE, "q"))
-    await eventually(lambda: len(received) == 2)
-    assert received[1][1] != threading.get_ident()
-    receiver.withdraw(WORK, "q", asyncio.get_running_loop())
-    assert receiver.own_names == [for_thread]
-    assert not sender.send(for_loop, Message(WORK, "q"))
-
-
-async def test_a_socket_of_an_event_loop_is_put_back_from_another_thread(
-    bells: tuple[SocketBell, SocketBell], path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sender, receiver = bells
-    received: list[Message] = []
-    receiver.answer(received.append)
-    receiver.advertise(WORK, "q", asyncio.get_running_loop())
-    (folder_of(str(path)) / receiver.own_names[0]).unlink()
-    monkeypatch.setattr("heracles.sqlite.bell._RENEWAL_S", 0.0)
-    await asyncio.to_thread(receiver.renew)
-    assert sender.send(receiver.own_names[0], Message(WORK, "q"))
-    await eventually(lambda: received == [Message(WORK, "q")])
-    await asyncio.to_thread(receiver.withdraw, WORK, "q", asyncio.get_running_loop())
-    assert sender.names(WORK, "q") == ()
-    # Else its socket would be closed after its loop.
-    await asyncio.sleep(0)
-
-
-def test_an_event_loop_that_was_closed_harms_nobody(bells: tuple[SocketBell, SocketBell]) -> None:
-    sender, receiver = bells
-    loop = asyncio.new_event_loop()
-
-    async def advertise() -> None:
-        receiver.advertise(WORK, "q", loop)
-
-    loop.run_until_complete(advertise())
-    loop.close()
-    assert sender.send(receiver.own_names[0], Message(WORK, "q"))
-    receiver.withdraw(WORK, "q", loop)
-    assert sender.names(WORK, "q") == ()
-
-
 def test_garbage_is_ignored(bells: tuple[SocketBell, SocketBell], path: Path) -> None:
     received: list[Message] = []
     bells[1].answer(received.append)
     bells[1].advertise(WORK, "q")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         for body in (b"\xff\x00", b"[]", b'["w"]', b"{}" * 100):
-            other.sendto(body, str(folder_of(str(path)) / bells[1].own_names[0]))
-    assert bells[0].send(bells[1].own_names[0], Message(WORK, "q"))
+            other.sendto(body, str(folder_of(str(path)) / bells[1].name))
+    assert bells[0].send(bells[1].name, Message(WORK, "q"))
     eventually_sync(lambda: received == [Message(WORK, "q")])
 
 
@@ -278,6 +224,6 @@ def test_what_was_cleaned_away_is_put_back(
     folder.rmdir()
     monkeypatch.setattr("heracles.sqlite.bell._RENEWAL_S", 0.0)
     receiver.renew()
-    assert sender.names(WORK, "q") == (receiver.own_names[0],)
-    assert sender.send(receiver.own_names[0], Message(WORK, "q"))
+    assert sender.names(WORK, "q") == (receiver.name,)
+    assert sender.send(receiver.name, Message(WORK, "q"))
     eventually_sync(lambda: bool(received))

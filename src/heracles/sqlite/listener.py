@@ -6,7 +6,6 @@ import threading
 from collections.abc import Collection, Sequence
 
 from heracles.model import Session, Signal, SignalKind
-from heracles.sqlite.inbox import running_loop
 from heracles.sqlite.wake import Hub
 
 #: Signals kept for a listener that does not ask; they are hints, so that the oldest may go.
@@ -45,7 +44,6 @@ class SqliteListener:
     def __init__(self, hub: Hub, session: Session, queues: Sequence[str]) -> None:
         self.consumer = session.consumer
         self.queues = tuple(dict.fromkeys(queues))
-        self.loop = running_loop()
         self._hub = hub
         self._lock = threading.Lock()
         # In order of arrival, each once.

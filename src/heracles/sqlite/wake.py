@@ -1,6 +1,5 @@
 """Who is woken by what: listeners for work and cancels, readers for changes, in this process and in others."""
 
-import asyncio
 import random
 import threading
 import time
@@ -39,7 +38,7 @@ class Bell(Protocol):
     """Reaches the other processes that use the same file."""
 
     @property
-    def own_names(self) -> Sequence[str]:
+    def name(self) -> str:
         """This process, as others know it."""
         ...
 
@@ -47,11 +46,11 @@ class Bell(Protocol):
         """Pass each message of others on to that."""
         ...
 
-    def advertise(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Let others know that this process wants such messages, read by that loop or else by a thread."""
+    def advertise(self, kind: str, queue: str) -> None:
+        """Let others know that this process wants such messages."""
         ...
 
-    def withdraw(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def withdraw(self, kind: str, queue: str) -> None:
         """It wants them no more."""
         ...
 
@@ -67,15 +66,15 @@ class Bell(Protocol):
 class Silence:
     """The bell of a store that only one process uses."""
 
-    own_names: Sequence[str] = ()
+    name = ""
 
     def answer(self, receive: Callable[[Message], None]) -> None:
         """Nobody sends any."""
 
-    def advertise(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def advertise(self, kind: str, queue: str) -> None:
         """Nobody to tell."""
 
-    def withdraw(self, kind: str, queue: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def withdraw(self, kind: str, queue: str) -> None:
         """Nobody to tell."""
 
     def names(self, kind: str, queue: str) -> Sequence[str]:
@@ -98,11 +97,6 @@ class Ear(Protocol):
     @property
     def queues(self) -> Sequence[str]:
         """The queues that it listens to."""
-        ...
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        """Where it waits."""
         ...
 
     def wants(self, queue: str) -> bool:
@@ -138,7 +132,7 @@ class Hub:
         for queue in ear.queues:
             with self._lock:
                 self._ears.setdefault(queue, []).append(ear)
-            self._bell.advertise(WORK, queue, ear.loop)
+            self._bell.advertise(WORK, queue)
 
     def part(self, ear: Ear) -> None:
         """Stop it; what it was woken for goes to another."""
@@ -148,7 +142,7 @@ class Hub:
                 self._full.discard((queue, ear.consumer))
                 woken = (queue, ear.consumer) in self._woken
                 self._woken.discard((queue, ear.consumer))
-            self._bell.withdraw(WORK, queue, ear.loop)
+            self._bell.withdraw(WORK, queue)
             if woken:
                 self.wake(queue)
 
@@ -248,7 +242,7 @@ class Hub:
         with self._lock:
             ears = [ear for ear in self._ears.get(queue, ()) if ear.wants(queue)]
             mine = [ear for ear in ears if (queue, ear.consumer) not in self._full]
-        message = Message(WORK, queue, tried=tuple(tried) if mine else (*tried, *self._bell.own_names))
+        message = Message(WORK, queue, tried=tuple(tried) if mine else (*tried, self._bell.name))
         while others or mine:
             pick = random.randrange(len(others) + len(mine))
             if pick < len(mine):
