@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         "--calm", type=float, default=1.5, help="seconds between the beginnings of two faults, on average"
     )
     parser.add_argument("--rate", type=float, default=6.0, help="dispatches a second, of each of two producers")
-    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=4)
     parser.add_argument(
         "--folder", type=Path, help="where history and logs go; by default one that is removed if all is well"
     )

@@ -21,7 +21,7 @@ class Plan(Value, frozen=True, kw_only=True):
     seconds: float = 600.0
     """How long there are faults; draining comes on top."""
     lease_ms: int = 2000
-    workers: int = 3
+    workers: int = 4
     concurrency: int = 4
     """Of each worker."""
     producers: int = 2
