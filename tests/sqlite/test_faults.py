@@ -117,6 +117,17 @@ def test_a_read_only_file_is_named(path: Path, start_child: StartChild) -> None:
     assert "writable" in said
 
 
+def test_a_read_only_file_that_another_user_has_open_is_named(path: Path, start_child: StartChild) -> None:
+    opened = database.Database(str(path), check=False)
+    opened.connection.execute("CREATE TABLE another (one)")
+    path.chmod(0o444)
+    _open_to_all(path.parent)
+    said = start_child("unprivileged").communicate()[0]
+    opened.close()
+    assert said.startswith(f"TransportError {path} cannot be ")
+    assert "writable" in said
+
+
 def test_a_read_only_folder_is_named(path: Path, start_child: StartChild) -> None:
     _open_to_all(path.parent)
     said = start_child("unprivileged").communicate()[0]

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from heracles.errors import TransportError
-from heracles.sqlite.faults import damaged, foreign
+from heracles.sqlite.faults import damaged, foreign, unwritable
 from heracles.sqlite.queries import SCHEMA, SQL
 
 MEMORY = ":memory:"
@@ -60,7 +60,17 @@ class Database:
         if not self.is_current():
             self.connection.close()
             raise FileReplacedError(path)
-        self._log = None if self.is_memory else os.open(_beside(path)[0], os.O_RDWR)
+        self._log = None if self.is_memory else self._open_log()
+
+    def _open_log(self) -> int:
+        """To sync it. SQLite would open one that others may write alone, and find out at the first write."""
+        try:
+            return os.open(_beside(self.path)[0], os.O_RDWR)
+        except OSError as error:
+            self.connection.close()
+            if isinstance(error, FileNotFoundError):
+                raise FileReplacedError(self.path) from error
+            raise unwritable(self.path, error) from error
 
     def _connect(self) -> sqlite3.Connection:
         # No time-out: whoever uses the connection waits in steps, so that it can stop in between.

@@ -44,6 +44,11 @@ def translated(error: sqlite3.Error, path: str) -> TransportError:
     return cause(words.format(path=path, error=error))
 
 
+def unwritable(path: str, error: OSError) -> TransportError:
+    """The system lets this user only read the file, or what belongs to it."""
+    return TransportError(_READ_ONLY.format(path=path, error=error.strerror))
+
+
 def damaged(path: str, what: str) -> TransportError:
     """The file's pages contradict each other."""
     return TransportError(_DAMAGED.format(path=path, error=what))
