@@ -144,6 +144,14 @@ def test_many_calls_are_left_to_be_encoded_one_by_one_where_one_is_at_fault(call
     assert CallSpec.of(call, "call").encode_many(calls, 90) is None
 
 
+def test_large_calls_are_not_encoded_together() -> None:
+    def call(a: str) -> None: ...
+
+    spec = CallSpec.of(call, "call")
+    assert spec.encode_many([("x" * 9_000,)] * 2, 1 << 20) is not None
+    assert spec.encode_many([("x" * 10_000,)] * 2, 1 << 20) is None
+
+
 def test_many_calls_are_encoded_together_only_where_equal_means_the_same() -> None:
     def untyped(a) -> None: ...  # type: ignore[no-untyped-def]
     def keyword(a: int, *, b: int) -> None: ...

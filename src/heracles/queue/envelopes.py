@@ -73,7 +73,7 @@ class DispatchOptions(TypedDict, total=False):
 
 
 #: How many of ``dispatch_many`` are encoded at a time: what is made on the way takes memory.
-MADE_TOGETHER = 250
+MADE_TOGETHER = 50
 #: Those that no other scope has, with checks of their own.
 _OWN_CHECK = ("scheduled_for", "job_id", "dispatch_id")
 #: The field of the envelope in which an option travels, where a dispatch was given it.
