@@ -94,8 +94,8 @@ class Hints:
     def _tell(self) -> None:
         self._is_to_tell = False
         if self._listener is not None:
-            wanted = frozenset(self._wanted)
-            self._listener.want(*(((), wanted) if self._waits else (wanted,)))
+            hinted, waiting = ((), self._wanted) if self._waits else (self._wanted, ())
+            self._listener.want(frozenset(hinted), frozenset(waiting))
 
     async def _listen(self) -> None:
         if self._is_closed:
